@@ -1,0 +1,18 @@
+"""Transactions. The one service is PostgreSQL; everything durable goes through a `Tx`.
+
+A `Tx` belongs to one tenant (one environment of one workspace): row-level security shows it that tenant's rows and no
+others, and `now` is that environment's time. An `EngineTx` passes over tenants, on the few tables that the engine's
+loops work on, and knows only the real clock.
+
+On failure the transaction rolls back and its `on_commit` callbacks are forgotten. A transaction never waits for the
+network: nothing but the database is awaited between begin and commit. A database that is away raises
+`errors.Unavailable`, and nothing was done; when it goes away during the commit itself, the outcome is unknown to the
+caller, who repeats the same request (every write of the house is idempotent by key).
+"""
+
+from offhook.db.connection import Database, EngineTx, Tenant, Tx
+from offhook.db.group import GroupCommit
+from offhook.db.migrations import migrate, missing_migrations
+from offhook.db.wakeup import Wakeups
+
+__all__ = ["Database", "EngineTx", "GroupCommit", "Tenant", "Tx", "Wakeups", "migrate", "missing_migrations"]

@@ -1,0 +1,197 @@
+"""The pools, and the transaction that knows whose it is and what time it is."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, LiteralString, cast
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from offhook.errors import Unavailable
+
+Environment = Literal["live", "sandbox"]
+Params = Sequence[object] | dict[str, Any] | None
+Connection = psycopg.AsyncConnection[TupleRow]
+
+_AWAY = (psycopg.OperationalError, PoolTimeout)
+# Plans of statements that join arrays with tables are kept from hash joins and scans over whole tables, which a generic
+# plan made on an empty table would choose for ever.
+_SETTINGS = "-c client_connection_check_interval=1s -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c jit=off"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One environment of one workspace: what shares nothing with any other."""
+
+    workspace: UUID
+    environment: Environment
+
+
+class EngineTx:
+    """A transaction over tenants, for claims, settling and upkeep."""
+
+    def __init__(self, connection: Connection, wall: datetime) -> None:
+        self.connection = connection
+        self.wall = wall
+        self._on_commit: list[Callable[[], None]] = []
+
+    async def run(self, query: LiteralString, params: Params = None) -> int:
+        """Execute; the number of rows it touched."""
+        return (await self.connection.execute(query, params, binary=True)).rowcount
+
+    async def rows(self, query: LiteralString, params: Params = None) -> list[TupleRow]:
+        """Every row of the answer, as tuples."""
+        return await (await self.connection.execute(query, params, binary=True)).fetchall()
+
+    async def row(self, query: LiteralString, params: Params = None) -> TupleRow | None:
+        """The first row, or None when there is none."""
+        return await (await self.connection.execute(query, params, binary=True)).fetchone()
+
+    def on_commit(self, act: Callable[[], None]) -> None:
+        """Call `act` once the commit is durable; never when it rolls back. It must not raise and not wait."""
+        self._on_commit.append(act)
+
+    def committed(self) -> None:
+        for act in self._on_commit:
+            act()
+
+
+class Tx(EngineTx):
+    """A transaction of one tenant. `now` is its environment's time, `wall` the real clock; both UTC, one instant each."""
+
+    def __init__(self, connection: Connection, tenant: Tenant, now: datetime, wall: datetime) -> None:
+        super().__init__(connection, wall)
+        self.tenant = tenant
+        self.now = now
+
+    @property
+    def offset(self) -> timedelta:
+        """How far the environment's clock is ahead of the real one."""
+        return self.now - self.wall
+
+    @property
+    def keys(self) -> dict[str, object]:
+        """`ws` and `env` for the parameters of a statement."""
+        return {"ws": self.tenant.workspace, "env": self.tenant.environment}
+
+
+class Database:
+    """The two pools: requests and jobs as offhook_app, loops as offhook_engine."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = url
+        self._app = _pool(url, "offhook_app", pool_size)
+        self._engine = _pool(url, "offhook_engine", max(2, pool_size // 2))
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable when the database does not answer within ten seconds."""
+        try:
+            await self._app.open(wait=True, timeout=10)
+            await self._engine.open(wait=True, timeout=10)
+        except PoolTimeout:
+            await self.close()
+            raise Unavailable(
+                "database_away", "PostgreSQL does not answer; is it running, and is the URL right?"
+            ) from None
+
+    async def close(self) -> None:
+        await self._app.close()
+        await self._engine.close()
+
+    @asynccontextmanager
+    async def transaction(self, tenant: Tenant) -> AsyncIterator[Tx]:
+        """A transaction that sees this tenant only. Raises Unavailable when the database is away."""
+        begin = _BEGIN.format(workspace=sql.Literal(str(tenant.workspace)), environment=sql.Literal(tenant.environment))
+        async with _borrow(self._app) as connection:
+            *_, now, wall = await _begin(connection, begin)
+            tx = Tx(connection, tenant, now, wall)
+            async with _ending(tx):
+                yield tx
+
+    @asynccontextmanager
+    async def engine(self) -> AsyncIterator[EngineTx]:
+        """A transaction over tenants. Raises Unavailable when the database is away."""
+        async with _borrow(self._engine) as connection:
+            (wall,) = await _begin(connection, _BEGIN_ENGINE)
+            tx = EngineTx(connection, wall)
+            async with _ending(tx):
+                yield tx
+
+    async def alive(self) -> bool:
+        """Whether the database answers right now."""
+        try:
+            async with self.engine() as tx:
+                return tx.wall is not None
+        except Unavailable:
+            return False
+
+
+_BEGIN = sql.SQL(
+    "begin; select set_config('offhook.workspace', {workspace}, true), set_config('offhook.environment', {environment}, true),"
+    " coalesce(environment_now({workspace}, {environment}), now()), now()"
+)
+_BEGIN_ENGINE = sql.SQL("begin; select now()")
+
+
+def _pool(url: str, role: str, size: int) -> AsyncConnectionPool[Connection]:
+    timeout = "-c statement_timeout=5s" if role == "offhook_engine" else "-c statement_timeout=30s"
+    options = f"-c role={role} -c timezone=UTC -c idle_in_transaction_session_timeout=60s {timeout} {_SETTINGS}"
+    return AsyncConnectionPool(
+        make_conninfo(url, options=options, application_name=role),
+        min_size=min(2, size),
+        max_size=size,
+        open=False,
+        timeout=10,
+        kwargs={"autocommit": True},
+        check=None,
+    )
+
+
+@asynccontextmanager
+async def _borrow(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
+    try:
+        connection = await pool.getconn()
+    except _AWAY:
+        raise Unavailable("database_away", "The database does not answer; try again in a moment.") from None
+    try:
+        yield connection
+    finally:
+        await pool.putconn(connection)
+
+
+async def _begin(connection: Connection, statement: sql.SQL | sql.Composed) -> tuple[Any, ...]:
+    try:
+        cursor = await connection.execute(statement)
+        while cursor.nextset():
+            pass
+        return cast(tuple[Any, ...], await cursor.fetchone())
+    except _AWAY:
+        raise Unavailable("database_away", "The database went away; nothing was done, try again.") from None
+
+
+@asynccontextmanager
+async def _ending(tx: EngineTx) -> AsyncIterator[None]:
+    try:
+        yield
+        await tx.connection.execute("commit")
+    except BaseException as failure:
+        await _roll_back(tx.connection)
+        if isinstance(failure, psycopg.OperationalError) and (tx.connection.closed or tx.connection.broken):
+            raise Unavailable("database_away", "The database went away; send the same request again.") from None
+        raise
+    tx.committed()
+
+
+async def _roll_back(connection: Connection) -> None:
+    if connection.closed or connection.broken:
+        return
+    try:
+        await connection.execute("rollback")
+    except psycopg.Error:
+        await connection.close()

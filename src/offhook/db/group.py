@@ -1,0 +1,84 @@
+"""Group commit: single requests that arrive together share one transaction, and nobody waits for company.
+
+Whatever arrived while the last commit was under way is the next batch, so a lone request commits at once and a
+thousand share a few. A batch belongs to one tenant. When it fails, its members run again one by one, so a refused
+request never rolls back its neighbours.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from offhook.db.connection import Database, Tenant, Tx
+from offhook.errors import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Waiting = tuple[Item, "asyncio.Future[Result]"]
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Runs `work(tx, items)` for whatever has gathered; `work` answers one result per item, in order."""
+
+    def __init__(
+        self,
+        database: Database,
+        work: Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        writers: int = 2,
+        most: int = 250,
+    ) -> None:
+        self._database = database
+        self._work = work
+        self._most = most
+        self._writers = writers
+        self._queues: OrderedDict[Tenant, list[Waiting[Item, Result]]] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, tenant: Tenant, item: Item) -> Result:
+        """The item's own result, once its transaction is durable. Raises what `work` raises for this item alone."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(tenant, []).append((item, future))
+        if len(self._tasks) < self._writers:
+            self._start_writer()
+        return await future
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start_writer(self) -> None:
+        task = asyncio.create_task(self._write())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self) -> None:
+        while self._queues:
+            tenant, waiting = self._queues.popitem(last=False)
+            if rest := waiting[self._most :]:
+                self._queues[tenant] = rest
+            await self._commit(tenant, waiting[: self._most])
+
+    async def _commit(self, tenant: Tenant, batch: list[Waiting[Item, Result]]) -> None:
+        try:
+            results = await self._transact(tenant, [item for item, _ in batch])
+        except Exception as failure:
+            if len(batch) == 1 or isinstance(failure, Unavailable):
+                for _, future in batch:
+                    _settle(future, failure)
+                return
+            for single in batch:
+                await self._commit(tenant, [single])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    async def _transact(self, tenant: Tenant, items: Sequence[Item]) -> Sequence[Result]:
+        async with self._database.transaction(tenant) as tx:
+            return await self._work(tx, items)
+
+
+def _settle(future: "asyncio.Future[Result]", failure: Exception) -> None:
+    if not future.done():
+        future.set_exception(failure)

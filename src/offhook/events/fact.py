@@ -1,0 +1,81 @@
+"""A fact before it is an event: what is held true, about whom, and the story that rides along with it."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar
+from uuid import UUID
+
+from offhook import clock, ids
+
+SCHEMA_VERSION = "2026-11-01"
+_OURS = {"subject_id", "story", "transition", "actor", "occurred_at", "causation"}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it: `engine`, `provider`, `api_key`, `consumer`, `rule`, `system`; with an id where there is one."""
+
+    type: str
+    id: str | None = None
+
+
+ENGINE = Actor("engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What moved from where to where, and why."""
+
+    field: str
+    from_: str | None
+    to: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The context that rides along, so that no consumer stitches events together.
+
+    `call`, `visitor` and `lead` are JSON already encoded, masked by default; `person` is whose key seals the event
+    (None: the event says nothing about a person); `correlation` is the shown id of the lead, where there is one.
+    """
+
+    person: UUID | None = None
+    correlation: str | None = None
+    call: bytes | None = None
+    visitor: bytes | None = None
+    lead: bytes | None = None
+    redactions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One thing that happened to one subject. Subclasses add the event's own data as fields; each value is JSON-ready."""
+
+    type: ClassVar[str]
+    subject_type: ClassVar[str]
+    subject_prefix: ClassVar[ids.Prefix]
+    kind: ClassVar[str | None] = None
+    example: ClassVar[dict[str, Any]]
+
+    subject_id: UUID
+    story: Story = Story()
+    transition: Transition | None = None
+    actor: Actor = ENGINE
+    occurred_at: datetime | None = None
+    causation: UUID | None = None
+
+    def data(self) -> dict[str, Any]:
+        """The event's own fields, as they stand under `data`."""
+        return {name: _plain(getattr(self, name)) for name in data_fields(type(self))}
+
+
+@cache
+def data_fields(fact: type) -> tuple[str, ...]:
+    """The names of a fact class's own data, in order."""
+    return tuple(field.name for field in fields(fact) if field.name not in _OURS)
+
+
+def _plain(value: object) -> object:
+    return clock.show(value) if isinstance(value, datetime) else value

@@ -1,0 +1,172 @@
+"""`append`: from facts to events, in the caller's transaction."""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from offhook import clock, ids, jobs
+from offhook.db import Tx
+from offhook.errors import OffhookError
+from offhook.events.fact import SCHEMA_VERSION, Fact
+from offhook.privacy import PersonKey, Vault
+
+Effects = Counter[str]
+"""What reactions did, by name: `attempts_cancelled`, `calls_cut`, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact in the log. `body` is the envelope in clear, exactly as endpoints get it; `key` seals it (None: plain)."""
+
+    id: UUID
+    fact: Fact
+    sequence: int
+    occurred_at: datetime
+    written_at: datetime
+    key: PersonKey | None = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Runs `act` for all facts of that class of an append, in the same transaction: database only, batched."""
+
+    fact: type[Fact]
+    act: Callable[[Tx, Sequence[Event]], Awaitable[Effects | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Becomes a durable job of that kind once committed: at least once, so the job is idempotent."""
+
+    fact: type[Fact]
+    job: str
+
+
+class Log:
+    """The one writer of events. One per process, built in wiring."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._within: Sequence[Within] = ()
+        self._after: Sequence[After] = ()
+        self.epoch = 0
+
+    def react(self, reactions: Sequence[Within | After]) -> None:
+        """Install the printed table of reactions; called once, before the first append."""
+        self._within = [reaction for reaction in reactions if isinstance(reaction, Within)]
+        self._after = [reaction for reaction in reactions if isinstance(reaction, After)]
+
+    async def append(self, tx: Tx, facts: Sequence[Fact]) -> Effects:
+        """Write the facts as events, in order, and run what they set off; what the reactions did.
+
+        Sequence numbers are gap-free from 1 per subject: the subject's row is locked (in id order) until the commit.
+        Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
+        """
+        effects: Effects = Counter()
+        if not facts:
+            return effects
+        last = await _advance_subjects(tx, facts)
+        events = await self._make(tx, facts, last)
+        await _insert(tx, events, self.epoch)
+        for reaction in self._within:
+            if matching := [event for event in events if isinstance(event.fact, reaction.fact)]:
+                effects.update(await reaction.act(tx, matching) or {})
+        for after in self._after:
+            for event in events:
+                if isinstance(event.fact, after.fact):
+                    args = {"event": event.id.hex, "subject": event.fact.subject_id.hex}
+                    await jobs.enqueue(tx, after.job, args, key=event.id.hex)
+        return effects
+
+    async def _make(self, tx: Tx, facts: Sequence[Fact], last: dict[UUID, int]) -> list[Event]:
+        keys = await self._vault.keys(tx, {fact.story.person for fact in facts if fact.story.person})
+        behind = Counter(fact.subject_id for fact in facts)
+        events = []
+        for fact in facts:
+            behind[fact.subject_id] -= 1
+            sequence = last[fact.subject_id] - behind[fact.subject_id]
+            key = keys[fact.story.person] if fact.story.person else None
+            if key is not None and not isinstance(key, PersonKey):
+                raise OffhookError("erased", "This person was erased; nothing more is said about them.")
+            events.append(_event(tx, fact, sequence, key))
+        return events
+
+
+def render(tx: Tx, event_id: UUID, fact: Fact, sequence: int, occurred_at: datetime) -> bytes:
+    """The envelope of `events.md`, as the bytes that stay the same on every try."""
+    story = fact.story
+    moved = fact.transition
+    return orjson.dumps(
+        {
+            "event_id": ids.show("evt", event_id),
+            "type": fact.type,
+            "schema_version": SCHEMA_VERSION,
+            "occurred_at": clock.show(occurred_at),
+            "recorded_at": clock.show(tx.now),
+            "workspace_id": ids.show("ws", tx.tenant.workspace),
+            "environment": tx.tenant.environment,
+            "subject": {"type": fact.subject_type, "id": ids.show(fact.subject_prefix, fact.subject_id)},
+            "sequence": sequence,
+            "transition": moved and {"field": moved.field, "from": moved.from_, "to": moved.to, "reason": moved.reason},
+            "kind": fact.kind,
+            "actor": {"type": fact.actor.type, "id": fact.actor.id},
+            "correlation_id": story.correlation,
+            "causation_id": ids.show("evt", fact.causation) if fact.causation else None,
+            "call": _fragment(story.call),
+            "visitor": _fragment(story.visitor),
+            "lead": _fragment(story.lead),
+            "data": fact.data(),
+            "redactions": story.redactions,
+            "test": False,
+        }
+    )
+
+
+def _fragment(encoded: bytes | None) -> orjson.Fragment | None:
+    return None if encoded is None else orjson.Fragment(encoded)
+
+
+def _event(tx: Tx, fact: Fact, sequence: int, key: PersonKey | None) -> Event:
+    event_id = ids.new()
+    occurred_at = fact.occurred_at or tx.now
+    body = render(tx, event_id, fact, sequence, occurred_at)
+    return Event(event_id, fact, sequence, occurred_at, tx.wall, key, body)
+
+
+async def _advance_subjects(tx: Tx, facts: Sequence[Fact]) -> dict[UUID, int]:
+    """Add to each subject's counter; its new value. Rows are locked in id order, so that two appends never embrace."""
+    counts = Counter(fact.subject_id for fact in facts)
+    subjects = sorted(counts)
+    rows = await tx.rows(
+        "insert into subject (workspace_id, environment, id, event_seq)"
+        " select %(ws)s, %(env)s, id, n from unnest(%(ids)b::uuid[], %(ns)b::int[]) t(id, n)"
+        " on conflict (workspace_id, environment, id) do update set event_seq = subject.event_seq + excluded.event_seq"
+        " returning id, event_seq",
+        {**tx.keys, "ids": subjects, "ns": [counts[subject] for subject in subjects]},
+    )
+    return dict(rows)
+
+
+async def _insert(tx: Tx, events: Sequence[Event], epoch: int) -> None:
+    columns: dict[str, list[object]] = defaultdict(list)
+    for event in events:
+        columns["id"].append(event.id)
+        columns["type"].append(event.fact.type)
+        columns["subject_type"].append(event.fact.subject_type)
+        columns["subject_id"].append(event.fact.subject_id)
+        columns["sequence"].append(event.sequence)
+        columns["person_id"].append(event.fact.story.person)
+        columns["occurred_at"].append(event.occurred_at)
+        columns["body"].append(event.key.seal(event.body, event.id.bytes) if event.key else event.body)
+    await tx.run(
+        "insert into event (workspace_id, environment, written_at, epoch, id, type, subject_type, subject_id, sequence, person_id,"
+        " occurred_at, body)"
+        " select %(ws)s, %(env)s, %(written_at)s, %(epoch)s, * from unnest(%(id)b::uuid[], %(type)b::text[], %(subject_type)b::text[],"
+        " %(subject_id)b::uuid[], %(sequence)b::int[], %(person_id)b::uuid[], %(occurred_at)b::timestamptz[], %(body)b::bytea[])",
+        {**tx.keys, "written_at": tx.wall, "epoch": epoch, **columns},
+    )

@@ -1,0 +1,13 @@
+"""The plumbing of the API: who calls, one transaction per request, problems in words, pages, batches.
+
+A room's `http.py` builds an APIRouter from the `Door`: it parses the wire with pydantic models that forbid unknown
+fields, and hands the `Door` a function of `Tx`. The door opens the transaction of the caller's tenant, remembers the
+answer under the Idempotency-Key in that same transaction, and turns every `OffhookError` into problem+json.
+"""
+
+from offhook.http.door import Answer, Caller, Door, caller
+from offhook.http.pages import Page, page
+from offhook.http.resources import Resource, resource_router
+from offhook.http.wire import Wire
+
+__all__ = ["Answer", "Caller", "Door", "Page", "Resource", "Wire", "caller", "page", "resource_router"]

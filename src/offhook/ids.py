@@ -1,0 +1,61 @@
+"""Typed, sortable ids: a TypeID outside (`lead_01h…`), its UUIDv7 inside rows.
+
+A row and a variable hold the UUID; only what leaves the house bears the prefix. Call ids alone are derived, so that
+a dial task that runs twice cannot make a second call.
+"""
+
+from typing import Literal
+from uuid import UUID, uuid5
+
+import uuid_utils
+from typeid import TypeID
+from typeid.base32 import encode
+from typeid.errors import TypeIDException
+
+Prefix = Literal[
+    "ws", "key", "lead", "cmp", "cad", "att", "call", "leg", "trf", "tgt", "dec", "evt", "whe", "dlv", "pac", "job",
+    "psb", "opt", "sup", "rcp", "usr", "req", "inb", "eng",
+]  # fmt: skip
+
+_CALLS = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+_DELIVERIES = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
+
+
+class NotAnId(ValueError):
+    """The text is not an id of that kind; `str()` of it says which kind was wanted."""
+
+
+def new() -> UUID:
+    """A fresh UUIDv7: sorts by the time it was made."""
+    return UUID(bytes=uuid_utils.uuid7().bytes)
+
+
+def show(prefix: Prefix, value: UUID) -> str:
+    """The id as the world sees it."""
+    return f"{prefix}_{encode(value.bytes)}"
+
+
+def read(prefix: Prefix, text: str) -> UUID:
+    """The UUID behind `text`. Raises NotAnId when it is not an id with this prefix."""
+    try:
+        typed = TypeID.from_string(text)
+    except (TypeIDException, ValueError):
+        raise NotAnId(f"not an id of the form {prefix}_…") from None
+    if typed.prefix != prefix:
+        raise NotAnId(f"not an id of the form {prefix}_…")
+    return UUID(bytes=typed.uuid.bytes)
+
+
+def call_of_attempt(attempt: UUID) -> UUID:
+    """The one call that this attempt can ever become."""
+    return uuid5(_CALLS, attempt.hex)
+
+
+def call_of_platform(account: UUID, platform_call_id: str) -> UUID:
+    """The one call behind an inbound conversation of this provider account."""
+    return uuid5(_CALLS, f"{account.hex}:{platform_call_id}")
+
+
+def delivery_of(event: UUID, endpoint: UUID) -> UUID:
+    """The one delivery of this event to this endpoint."""
+    return uuid5(_DELIVERIES, event.hex + endpoint.hex)

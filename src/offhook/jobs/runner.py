@@ -1,0 +1,169 @@
+"""The loop that runs due jobs, tenant by tenant, so that one tenant's backlog never hides another's job."""
+
+import asyncio
+import random
+import traceback
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.errors import Unavailable
+from offhook.jobs import queue
+from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt, backoff
+from offhook.jobs.queue import LEASE, Job
+from offhook.log import get
+
+BATCH = 200
+LOOK_S = 1.0
+FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A handler that needs only the database: one outcome per job, in the transaction that settles them."""
+
+    run: Callable[[Tx, Sequence[Job]], Awaitable[Sequence[Outcome]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A handler that talks to the network or takes long, outside any transaction of the runner: at least once."""
+
+    run: Callable[[Job], Awaitable[Outcome]]
+
+
+class Runner:
+    """Runs every kind it knows. Any number of processes may run one; leases and row locks keep them apart."""
+
+    def __init__(self, database: Database, wakeups: Wakeups, handlers: Mapping[str, Inside | Outside]) -> None:
+        self._database = database
+        self._inside = {kind: handler for kind, handler in handlers.items() if isinstance(handler, Inside)}
+        self._outside = {kind: handler for kind, handler in handlers.items() if isinstance(handler, Outside)}
+        self._awake = asyncio.Event()
+        self._rng = random.Random()  # noqa: S311  # jitter, not a secret
+        wakeups.hear("jobs", lambda _: self._awake.set())
+
+    def wake(self) -> None:
+        """Look now instead of at the next look."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Run due jobs until cancelled. A database that is away is waited for."""
+        while True:
+            self._awake.clear()
+            wait = LOOK_S
+            try:
+                async with self._database.engine() as tx:
+                    tenants, next_in_s = await queue.tenants_with_work(tx)
+                worked = await asyncio.gather(*(self.drain_once(tenant) for tenant in tenants))
+                wait = 0 if any(worked) else min(LOOK_S, max(next_in_s if next_in_s is not None else LOOK_S, 0.01))
+            except Unavailable:
+                get("jobs").warning("database_away")
+            if wait:
+                await self._sleep(wait)
+
+    async def drain(self, tenant: Tenant) -> bool:
+        """Run what is due for this tenant until nothing is; whether anything ran."""
+        any_ran = False
+        while await self.drain_once(tenant):
+            any_ran = True
+        return any_ran
+
+    async def drain_once(self, tenant: Tenant) -> bool:
+        """One batch of what is due for this tenant; whether there was anything."""
+        inside = await self._run_inside(tenant) if self._inside else 0
+        outside = await self._run_outside(tenant) if self._outside else 0
+        return inside + outside > 0
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._awake.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _run_inside(self, tenant: Tenant, most: int = BATCH) -> int:
+        taken: list[Job] = []
+        try:
+            async with self._database.transaction(tenant) as tx:
+                taken = await queue.take_here(tx, list(self._inside), most)
+                for kind, batch in _by_kind(taken).items():
+                    outcomes = await self._inside[kind].run(tx, batch)
+                    await _settle(tx, list(zip(batch, outcomes, strict=True)))
+        except Unavailable:
+            raise
+        except Exception as failure:
+            if most > 1:
+                return await self._run_inside(tenant, most=1)
+            for job in taken:
+                await self._failed(job, failure)
+        return len(taken)
+
+    async def _run_outside(self, tenant: Tenant) -> int:
+        async with self._database.transaction(tenant) as tx:
+            leased = await queue.lease(tx, list(self._outside), BATCH)
+        await asyncio.gather(*(self._run_one(job) for job in leased))
+        return len(leased)
+
+    async def _run_one(self, job: Job) -> None:
+        keeping = asyncio.create_task(self._keep_lease(job))
+        try:
+            outcome = await self._outside[job.kind].run(job)
+        except Exception as failure:
+            await self._failed(job, failure)
+        else:
+            async with self._database.transaction(job.tenant) as tx:
+                await _settle(tx, [(job, outcome)])
+        finally:
+            keeping.cancel()
+
+    async def _keep_lease(self, job: Job) -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            async with self._database.transaction(job.tenant) as tx:
+                await queue.extend(tx, job)
+
+    async def _failed(self, job: Job, failure: Exception) -> None:
+        # The exception's text may hold a personal value; its type and place do not.
+        get("jobs").error(
+            "job_failed",
+            kind=job.kind,
+            job=job.id.hex,
+            failures=job.failures + 1,
+            error=type(failure).__name__,
+            at=_place(failure),
+        )
+        async with self._database.transaction(job.tenant) as tx:
+            if job.failures + 1 >= FAILURES:
+                await queue.finish(tx, [job])
+            else:
+                later = RetryAt(tx.now + backoff(job.failures + 1, self._rng), type(failure).__name__)
+                await queue.put_back(tx, job, later, failed=True)
+
+
+def _by_kind(jobs: Sequence[Job]) -> dict[str, list[Job]]:
+    kinds: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        kinds[job.kind].append(job)
+    return kinds
+
+
+async def _settle(tx: Tx, results: Sequence[tuple[Job, Outcome]]) -> None:
+    over = []
+    for job, outcome in results:
+        match outcome:
+            case Done():
+                over.append(job)
+            case GiveUp(why):
+                get("jobs").warning("job_given_up", kind=job.kind, job=job.id.hex, why=why)
+                over.append(job)
+            case RetryAt():
+                await queue.put_back(tx, job, outcome, failed=False)
+    if over:
+        await queue.finish(tx, over)
+
+
+def _place(failure: Exception) -> str:
+    frames = traceback.extract_tb(failure.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"

@@ -1,0 +1,246 @@
+"""Seal, open, shred.
+
+A sealed value is a version byte, a nonce of 12 bytes and AES-256-GCM's answer. Its associated data names the tenant,
+the person and the place, so it opens nowhere else. The person stands in the row beside it.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from offhook import clock, ids
+from offhook.db import EngineTx, Tenant, Tx, Wakeups
+from offhook.errors import OffhookError
+from offhook.privacy.receipt import Receipt
+from offhook.privacy.ring import TAG_VERSION, KeyRing
+
+KeyClass = Literal["operational", "evidence"]
+EVIDENCE_KEPT = timedelta(days=5 * 365 + 2)
+"""Call detail, consent and do-not-call requests: 16 CFR 310.5, five years."""
+
+_VERSION = b"\x01"
+_CACHED = 20_000
+
+
+class Erased:
+    """The answer where a person's key is gone. Falsy, so `if key` reads as it should."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "ERASED"
+
+
+ERASED = Erased()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PersonKey:
+    """One data key of one person, unwrapped. Lives in memory only."""
+
+    tenant: Tenant
+    person: UUID
+    cipher: AESGCM
+
+    def seal(self, data: bytes, place: bytes) -> bytes:
+        """`data`, readable only with this key at this `place`."""
+        nonce = os.urandom(12)
+        return _VERSION + nonce + self.cipher.encrypt(nonce, data, self._about(place))
+
+    def open(self, sealed: bytes, place: bytes) -> bytes:
+        """What was sealed at this `place`. Raises OffhookError `sealed_elsewhere` when it was not sealed there."""
+        try:
+            return self.cipher.decrypt(sealed[1:13], sealed[13:], self._about(place))
+        except InvalidTag:
+            raise OffhookError("sealed_elsewhere", "A sealed value was found where it was not sealed.") from None
+
+    def _about(self, place: bytes) -> bytes:
+        return self.tenant.workspace.bytes + self.tenant.environment.encode() + self.person.bytes + place
+
+
+class Vault:
+    """The keys of all persons, opened with the ring. One per process."""
+
+    def __init__(self, ring: KeyRing, wakeups: Wakeups) -> None:
+        self._ring = ring
+        self._wakeups = wakeups
+        self._cache: OrderedDict[tuple[UUID, KeyClass], PersonKey] = OrderedDict()
+        self._shredded: OrderedDict[UUID, None] = OrderedDict()
+        wakeups.hear("person", lambda person: self._forget(UUID(person)))
+        wakeups.on_reconnect(self._cache.clear)
+
+    async def create(
+        self, tx: Tx, persons: Sequence[UUID], *, classes: Sequence[KeyClass] = ("operational", "evidence")
+    ) -> None:
+        """Give these new persons their keys, in one statement. Idempotent for a person who has them."""
+        epoch = self._ring.epoch_for(tx.wall.date())
+        wrap = self._ring.epoch(epoch)
+        rows = [(person, kind, os.urandom(32)) for person in persons for kind in classes]
+        wrapped = [_wrap(wrap, tx.tenant, person, kind, raw) for person, kind, raw in rows]
+        await tx.run(
+            "insert into person_key (workspace_id, environment, person_id, class, epoch, wrapped)"
+            " select %(ws)s, %(env)s, p, c, %(epoch)s, w from unnest(%(p)b::uuid[], %(c)b::text[], %(w)b::bytea[]) t(p, c, w)"
+            " on conflict do nothing",
+            {**tx.keys, "epoch": epoch, "p": [r[0] for r in rows], "c": [r[1] for r in rows], "w": wrapped},
+        )
+        for person, kind, raw in rows:
+            self._remember(PersonKey(tx.tenant, person, AESGCM(raw)), kind)
+
+    async def keys(
+        self, tx: Tx, persons: Iterable[UUID], kind: KeyClass = "operational"
+    ) -> dict[UUID, PersonKey | Erased]:
+        """The key of each person, or ERASED. One statement for those not at hand."""
+        wanted = set(persons)
+        found: dict[UUID, PersonKey | Erased] = {}
+        for person in wanted:
+            key = self._cache.get((person, kind))
+            if key and key.tenant == tx.tenant:
+                found[person] = key
+        if missing := wanted - found.keys():
+            rows = await tx.rows(
+                "select person_id, epoch, wrapped from person_key where workspace_id = %(ws)s and environment = %(env)s"
+                " and person_id = any(%(p)b::uuid[]) and class = %(c)s",
+                {**tx.keys, "p": list(missing), "c": kind},
+            )
+            for person, epoch, wrapped in rows:
+                found[person] = self.unwrap(tx.tenant, person, kind, epoch, wrapped)
+        return {person: found.get(person, ERASED) for person in wanted}
+
+    async def key(self, tx: Tx, person: UUID, kind: KeyClass = "operational") -> PersonKey | Erased:
+        """One person's key, or ERASED."""
+        return (await self.keys(tx, [person], kind))[person]
+
+    def unwrap(self, tenant: Tenant, person: UUID, kind: KeyClass, epoch: str, wrapped: bytes) -> PersonKey:
+        """The key in a row of person_key. Raises OffhookError `no_epoch_key` when the ring lacks its epoch."""
+        try:
+            raw = self._ring.epoch(epoch).decrypt(wrapped[:12], wrapped[12:], _about(tenant, person, kind))
+        except KeyError:
+            raise OffhookError("no_epoch_key", f"The key ring lacks the epoch {epoch}; restore the ring.") from None
+        key = PersonKey(tenant, person, AESGCM(raw))
+        self._remember(key, kind)
+        return key
+
+    async def shred(self, tx: Tx, person: UUID, *, reason: str, kept: Sequence[str]) -> Receipt:
+        """Destroy the person's operational key; the signed receipt. Idempotent: the first receipt stands.
+
+        `kept` names what outlives it (the suppression's hash, the reference's hash). After the commit every process
+        forgets the key and empties its queues of that person.
+        """
+        if receipt := await self.receipt_of(tx, person):
+            return receipt
+        gone = await tx.rows(
+            "delete from person_key where workspace_id = %(ws)s and environment = %(env)s and person_id = %(p)s and class = 'operational'"
+            " returning epoch",
+            {**tx.keys, "p": person},
+        )
+        receipt = self._receipt(tx, person, reason, kept, epoch=gone[0][0] if gone else None)
+        await tx.run(
+            "insert into receipt (workspace_id, environment, id, person_id, document, signature, created_at)"
+            " values (%(ws)s, %(env)s, %(id)s, %(p)s, %(doc)b, %(sig)b, %(now)s)",
+            {
+                **tx.keys,
+                "id": receipt.id,
+                "p": person,
+                "doc": receipt.document,
+                "sig": receipt.signature,
+                "now": tx.now,
+            },
+        )
+        tx.on_commit(lambda: self._announce(person))
+        return receipt
+
+    async def receipt_of(self, tx: Tx, person: UUID) -> Receipt | None:
+        """The receipt of a person who was erased; None when nobody was."""
+        row = await tx.row(
+            "select id, document, signature from receipt where workspace_id = %(ws)s and environment = %(env)s and person_id = %(p)s",
+            {**tx.keys, "p": person},
+        )
+        return Receipt(*row) if row else None
+
+    def was_shredded(self, person: UUID) -> bool:
+        """Whether this process has heard of the person's erasure: what is in memory about them must not be sent."""
+        return person in self._shredded
+
+    def tag(
+        self,
+        tenant: Tenant,
+        kind: Literal["phone", "email", "ref", "payload", "external", "request"],
+        value: str | bytes,
+    ) -> bytes:
+        """The blind index of a value within its tenant: equal for equal values, meaningless without the ring."""
+        plain = value.encode() if isinstance(value, str) else value
+        return self._ring.tag(tenant.workspace.bytes, tenant.environment.encode(), kind.encode(), plain)
+
+    @property
+    def tag_version(self) -> int:
+        return TAG_VERSION
+
+    def seal_own(self, tx: EngineTx, data: bytes, place: bytes) -> bytes:
+        """Seal a secret of the installation's own (an endpoint's secret, a stored answer) under the present epoch."""
+        epoch = self._ring.epoch_for(tx.wall.date())
+        nonce = os.urandom(12)
+        head = _VERSION + bytes([len(epoch)]) + epoch.encode()
+        return head + nonce + self._ring.epoch(epoch).encrypt(nonce, data, place)
+
+    def open_own(self, sealed: bytes, place: bytes) -> bytes:
+        """What `seal_own` sealed at this place. Raises OffhookError `no_epoch_key` when its epoch is gone."""
+        end = 2 + sealed[1]
+        try:
+            cipher = self._ring.epoch(sealed[2:end].decode())
+        except KeyError:
+            raise OffhookError(
+                "no_epoch_key", "The key ring lacks an epoch that still seals a secret; restore the ring."
+            ) from None
+        return cipher.decrypt(sealed[end : end + 12], sealed[end + 12 :], place)
+
+    def _receipt(self, tx: Tx, person: UUID, reason: str, kept: Sequence[str], *, epoch: str | None) -> Receipt:
+        document = {
+            "person": person.hex,
+            "environment": tx.tenant.environment,
+            "reason": reason,
+            "erased_at": clock.show(tx.now),
+            "method": "the operational data key (AES-256-GCM) was deleted; Offhook cannot read what it sealed from this moment on",
+            "epoch": epoch,
+            "irrecoverable_when": (
+                "no earlier than the destruction of the epoch key named here in the key ring; until then a copy of the deleted row in the"
+                " database's log, dead rows or your backups, together with that epoch key, could still be opened"
+            ),
+            "kept": list(kept),
+            "evidence_until": clock.show(tx.now + EVIDENCE_KEPT),
+            "signed_by": self._ring.public_key.hex(),
+        }
+        encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+        return Receipt(ids.new(), encoded, self._ring.sign(encoded))
+
+    def _remember(self, key: PersonKey, kind: KeyClass) -> None:
+        self._cache[key.person, kind] = key
+        if len(self._cache) > _CACHED:
+            self._cache.popitem(last=False)
+
+    def _announce(self, person: UUID) -> None:
+        self._forget(person)
+        self._wakeups.send(f"person:{person}")
+
+    def _forget(self, person: UUID) -> None:
+        self._shredded[person] = None
+        if len(self._shredded) > _CACHED:
+            self._shredded.popitem(last=False)
+        self._cache.pop((person, "operational"), None)
+
+
+def _wrap(epoch: AESGCM, tenant: Tenant, person: UUID, kind: str, raw: bytes) -> bytes:
+    nonce = os.urandom(12)
+    return nonce + epoch.encrypt(nonce, raw, _about(tenant, person, kind))
+
+
+def _about(tenant: Tenant, person: UUID, kind: str) -> bytes:
+    return tenant.workspace.bytes + tenant.environment.encode() + person.bytes + kind.encode()
