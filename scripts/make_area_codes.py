@@ -8,7 +8,7 @@ the zone of every ZIP, but lists an area code's neighbours too and has a zone th
 - zones:  libphonenumber's over all exchanges, and those of the ZIPs in that state that hold at least one in a hundred
           of the area code's ZIPs there. Among zones with the same clock the one with the most ZIPs stands for all.
 
-Run it from the development environment (it needs the full `phonenumbers` and `zipcodes`): python scripts/make_area_codes.py
+It needs the full `phonenumbers` and `zipcodes` of the development environment: .venv/bin/python scripts/make_area_codes.py
 """
 
 import csv
@@ -30,6 +30,7 @@ from offhook.compliance import tz
 
 TARGET = Path(__file__).parent.parent / "src/offhook/compliance"
 LEAST_WEIGHT = 0.01
+COMPARED_HOURS = 2 * 365 * 24  # two years show every clock change that is law today
 
 UNITED_STATES = {
     "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California", "CO": "Colorado",
@@ -41,6 +42,8 @@ UNITED_STATES = {
     "OH": "Ohio", "OK": "Oklahoma", "OR": "Oregon", "PA": "Pennsylvania", "RI": "Rhode Island",
     "SC": "South Carolina", "SD": "South Dakota", "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont",
     "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
+}  # fmt: skip
+TERRITORIES = {
     "AS": "American Samoa", "GU": "Guam", "MP": "Northern Mariana Islands", "PR": "Puerto Rico",
     "VI": "U.S. Virgin Islands",
 }  # fmt: skip
@@ -49,7 +52,8 @@ CANADA = {
     "NL": "Newfoundland and Labrador", "NS": "Nova Scotia", "NT": "Northwest Territories", "NU": "Nunavut",
     "ON": "Ontario", "PE": "Prince Edward Island", "QC": "Quebec", "SK": "Saskatchewan", "YT": "Yukon",
 }  # fmt: skip
-NAME_OF = {f"US-{code}": name for code, name in UNITED_STATES.items()} | {f"CA-{c}": name for c, name in CANADA.items()}
+NAME_OF = {f"US-{code}": name for code, name in (UNITED_STATES | TERRITORIES).items()}
+NAME_OF |= {f"CA-{code}": name for code, name in CANADA.items()}
 JURISDICTION_OF = {iso[3:]: iso for iso in NAME_OF} | {name: iso for iso, name in NAME_OF.items()}
 JURISDICTION_OF |= {"British Colombia": "CA-BC", "Washington D.C.": "US-DC", "Washington State": "US-WA"}
 
@@ -75,8 +79,8 @@ def state_rows() -> Iterator[tuple[str, str, str]]:
 
 
 def _jurisdictions(code: str) -> list[str]:
-    if territory := _region_by_leading_digits(code):
-        return [f"US-{territory}" if territory in UNITED_STATES else territory]
+    if region := _region_by_leading_digits(code):
+        return [f"US-{region}" if region in TERRITORIES else region]
     if whole := GEOCODE_DATA.get(f"1{code}"):
         return sorted(JURISDICTION_OF[part] for part in whole["en"].rsplit(", ", 1)[-1].split("/"))
     named = (place["en"].rsplit(", ", 1)[-1] for key, place in GEOCODE_DATA.items() if key.startswith(f"1{code}"))
@@ -109,7 +113,7 @@ def _one_per_clock(weights: Counter[str]) -> list[str]:
 @cache
 def _clock(zone: str) -> tuple[timedelta | None, ...]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    return tuple((start + timedelta(hours=h)).astimezone(tz.zone(zone)).utcoffset() for h in range(3 * 365 * 24))
+    return tuple((start + timedelta(hours=h)).astimezone(tz.zone(zone)).utcoffset() for h in range(COMPARED_HOURS))
 
 
 @cache
@@ -129,7 +133,7 @@ def _zips_by_area_code() -> dict[str, list[dict[str, str]]]:
 def _write(name: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     made_of = ", ".join(f"{package} {version(package)}" for package in ("phonenumbers", "zipcodes", "tzdata"))
     with (TARGET / name).open("w", encoding="utf-8", newline="") as file:
-        file.write(f"# Made by scripts/make_area_codes.py on {datetime.now(UTC):%Y-%m-%d} from {made_of}. Do not edit.\n")
+        file.write(f"# Made by scripts/make_area_codes.py on {datetime.now(UTC).date()} from {made_of}. Do not edit.\n")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

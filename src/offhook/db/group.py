@@ -15,7 +15,7 @@ from offhook.errors import Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Waiting = tuple[Item, "asyncio.Future[Result]"]
+Waiting = tuple[Item, asyncio.Future[Result]]
 
 
 class GroupCommit(Generic[Item, Result]):

@@ -203,6 +203,8 @@ create table provider_account (
   primary key (workspace_id, environment, id),
   unique (workspace_id, environment, provider, name)
 );
+create unique index provider_account_id on provider_account (id);
+create unique index provider_account_default on provider_account (workspace_id, environment) where is_default;
 
 -- owner: routing
 create table target (
@@ -367,8 +369,9 @@ create table attempt (
   lead_id          uuid not null,
   campaign_id      uuid not null,
   n                int not null,
+  base             int not null default 0,
   cadence_version  int not null,
-  state            text not null check (state in ('planned', 'dialing', 'resolved', 'cancelled')),
+  state            text not null check (state in ('planned', 'paused', 'dialing', 'resolved', 'cancelled')),
   due_at           timestamptz not null,
   priority         int not null default 0,
   blocker          text,
@@ -382,7 +385,9 @@ create table attempt (
   foreign key (workspace_id, environment, campaign_id) references campaign
 ) with (fillfactor = 80);
 create index attempt_due on attempt (workspace_id, environment, campaign_id, due_at) where state = 'planned';
-create unique index attempt_open on attempt (workspace_id, environment, lead_id) where state in ('planned', 'dialing');
+create index attempt_dialing on attempt (workspace_id, environment, campaign_id) where state = 'dialing';
+create index attempt_call on attempt (workspace_id, environment, call_id) where call_id is not null;
+create unique index attempt_open on attempt (workspace_id, environment, lead_id) where state in ('planned', 'paused', 'dialing');
 
 -- owner: calls
 create table call (
@@ -401,8 +406,6 @@ create table call (
   number_tag           bytea not null,
   story                bytea,
   state                jsonb not null,
-  started_event        uuid not null,
-  ended_event          uuid,
   stop_requested_at    timestamptz,
   placing_until        timestamptz,
   started_at           timestamptz not null,
@@ -410,11 +413,11 @@ create table call (
   updated_at           timestamptz not null,
   version              int not null default 1,
   primary key (workspace_id, environment, id),
-  check ((status = 'ended') = (ended_event is not null))
+  check ((status = 'ended') = (ended_at is not null))
 ) with (fillfactor = 60);
 create index call_platform on call (workspace_id, environment, provider_account_id, platform_ref);
 create index call_lead on call (workspace_id, environment, lead_id);
-create index call_open on call (workspace_id, environment, number_tag) where ended_event is null;
+create index call_open on call (workspace_id, environment, number_tag) where ended_at is null;
 
 -- owner: calls
 create table leg (
@@ -668,7 +671,8 @@ begin
     execute format('grant select, insert, update, delete on %I to offhook_app', name);
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
-                              'event', 'endpoint', 'endpoint_generation', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call'] loop
+                              'event', 'endpoint', 'endpoint_generation', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call',
+                              'provider_account'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);
   end loop;

@@ -1,7 +1,8 @@
 """The door: from a request to one transaction and back to an answer."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -9,17 +10,23 @@ import orjson
 from fastapi import Depends, Request, Response
 
 from offhook.db import Database, Tenant, Tx
-from offhook.errors import Forbidden, Unauthenticated
+from offhook.errors import Fault, Forbidden, Invalid, Unauthenticated
+from offhook.http.answer import Answer
+from offhook.http.idempotency import once
 from offhook.privacy import Vault
+
+_ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the key decides workspace and environment, and what may be done."""
+    """Who asks: the key decides workspace and environment, what may be done, and how fast."""
 
     tenant: Tenant
     key_id: UUID
     scopes: frozenset[str]
+    rate_per_s: int = 100
+    burst: int = 200
 
     def may(self, scope: str) -> bool:
         """Whether the key bears this scope, or the one that includes it (`leads:*`, `*`)."""
@@ -36,23 +43,11 @@ def caller(scope: str) -> Any:
             raise Unauthenticated("no_api_key", "Send Authorization: Bearer ofk_… with an API key.")
         if not found.may(scope):
             raise Forbidden("missing_scope", f"This key lacks the scope {scope}.", param=scope)
+        if request.method != "GET":
+            await _refuse_half_characters(request)
         return found
 
     return Depends(who)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a request is answered: a status, a JSON body (None: no body) and headers such as ETag."""
-
-    status: int
-    body: Any
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def response(self) -> Response:
-        if self.body is None:
-            return Response(status_code=self.status, headers=dict(self.headers))
-        return Response(orjson.dumps(self.body), self.status, dict(self.headers), "application/json")
 
 
 Work = Callable[[Tx], Awaitable[Answer]]
@@ -68,11 +63,62 @@ class Door:
     async def read(self, who: Caller, work: Work) -> Response:
         """Run `work` in a transaction of the caller's tenant."""
         async with self._database.transaction(who.tenant) as tx:
-            return (await work(tx)).response()
+            answer = await work(tx)
+        return answer.response()
 
     async def write(self, request: Request, who: Caller, work: Work) -> Response:
-        """Run `work` once: the same Idempotency-Key and body get the same answer for 24 hours."""
+        """Run `work` once: the same Idempotency-Key and body get the same answer for 24 hours.
+
+        What `work` raises rolls everything back and is remembered nowhere.
+        """
+        keyed = await once(request, who.tenant, self._vault)
         async with self._database.transaction(who.tenant) as tx:
-            return (await work(tx)).response()
+            answer = await keyed.answered(tx) if keyed else None
+            if answer is None:
+                answer = await work(tx)
+                if keyed:
+                    await keyed.keep(tx, answer)
+        return answer.response()
+
+    async def preview(self, who: Caller, work: Work) -> Response:
+        """What `work` would answer, with nothing done: its transaction rolls back."""
+        try:
+            async with self._database.transaction(who.tenant) as tx:
+                raise _Undone(await work(tx))
+        except _Undone as undone:
+            return Answer(200, undone.answer.body, {"Offhook-Dry-Run": "true"}).response()
 
 
+class _Undone(Exception):  # noqa: N818 - it carries an answer out of a transaction, and no error
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+async def _refuse_half_characters(request: Request) -> None:
+    """Refuse NUL, which PostgreSQL cannot store, and half a surrogate pair, which UTF-8 cannot say.
+
+    JSON can spell both. The search costs a microsecond; only a body that spells such an escape is looked at closely.
+    """
+    if "json" not in request.headers.get("content-type", "") or not _ESCAPED.search(body := await request.body()):
+        return
+    try:
+        spoiled = any("\0" in text for text in _texts(orjson.loads(body)))
+    except orjson.JSONDecodeError:
+        spoiled = True
+    if spoiled:
+        detail = "A text holds NUL (\\u0000) or half of a surrogate pair; leave it out."
+        raise Invalid([Fault("body", "unstorable_text", detail)])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _texts(item)
+        case dict():
+            for key, item in value.items():
+                yield key
+                yield from _texts(item)

@@ -1,9 +1,26 @@
 """What every model on the wire has in common."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from offhook.errors import Invalid
+from offhook.http.faults import faults_of
 
 
 class Wire(BaseModel):
-    """A body as the API takes it: an unknown field is an error, not something to ignore."""
+    """A body as the API takes it: an unknown field is an error, not something to ignore.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A validator of a room names its own rule with PydanticCustomError(code, detail); the text of a bare ValueError is
+    told to nobody, for it may quote the value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """The model in this decoded JSON. Raises Invalid with every wrong place at once."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as wrong:
+            raise Invalid(faults_of(wrong.errors(include_url=False), cls)) from None

@@ -1,0 +1,17 @@
+"""The law, asked before anybody is contacted: where a number may ring, when, and who said never.
+
+`may_dial` answers for a place and an instant by the rule packs (data in `packs/`, with their sources); `suppressed`
+answers for a keyed hash. Unknown means silence: a place that cannot be told, a calendar that has run out, a number
+without rules are never read as allowed.
+"""
+
+from offhook.compliance.hours import may_dial
+from offhook.compliance.rulebook import RuleBook, packaged
+from offhook.compliance.suppression import Identifier, suppress, suppressed, taking_turns
+from offhook.compliance.verdict import Allowed, Never, Verdict, Wait
+from offhook.compliance.zones import Location, Unresolvable, locate
+
+__all__ = [
+    "Allowed", "Identifier", "Location", "Never", "RuleBook", "Unresolvable", "Verdict", "Wait", "locate", "may_dial", "packaged",
+    "suppress", "suppressed", "taking_turns",
+]  # fmt: skip

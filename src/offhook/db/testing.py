@@ -1,0 +1,87 @@
+"""Databases for tests: each test gets one of its own, copied from a template that is migrated once per test process.
+
+The server is the one that OFFHOOK_TEST_DATABASE_URL names (by a role that may make roles and databases), or an embedded
+one per process. The databases belong to the role `offhook`, as an installation's do, and no test runs as a superuser.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from offhook.db.embedded import EmbeddedPostgres
+from offhook.db.migrations import migrate
+
+_OWNER = "offhook"
+
+
+@contextmanager
+def running_server(scratch: Path) -> Iterator[str]:
+    """The admin URL of a PostgreSQL for this test process; an embedded one lives in `scratch` and ends with the block."""
+    if named := os.environ.get("OFFHOOK_TEST_DATABASE_URL"):
+        yield named
+        return
+    server = EmbeddedPostgres(scratch, shared_buffers="64MB", durable=False)
+    asyncio.run(server.start())
+    try:
+        yield server.admin_url
+    finally:
+        asyncio.run(server.stop())
+
+
+class Template:
+    """A migrated, empty database, and copies of it. A copy takes some 50 ms."""
+
+    def __init__(self, admin_url: str) -> None:
+        self._admin = psycopg.connect(admin_url, autocommit=True)
+        self._name = f"offhook_template_{secrets.token_hex(4)}"
+        # Roles belong to the whole server: test processes that make them at once would trip over each other.
+        with self._admin.transaction():
+            self._admin.execute("select pg_advisory_xact_lock(hashtext('offhook.testing'))")
+            self._make_owner()
+        self._execute("create database {name} owner {owner}", self._name)
+        self._admin.execute("select pg_advisory_lock(hashtext('offhook.testing'))")
+        try:
+            migrate(self._url(self._name))
+        finally:
+            self._admin.execute("select pg_advisory_unlock(hashtext('offhook.testing'))")
+
+    @contextmanager
+    def copied(self) -> Iterator[str]:
+        """The owner's URL of a fresh copy, which is dropped afterwards with whoever is still connected."""
+        name = f"offhook_test_{secrets.token_hex(6)}"
+        self._execute("create database {name} template {template} owner {owner}", name)
+        try:
+            yield self._url(name)
+        finally:
+            self._drop(name)
+
+    def drop(self) -> None:
+        self._drop(self._name)
+        self._admin.close()
+
+    def _make_owner(self) -> None:
+        if self._admin.execute("select from pg_roles where rolname = %s", [_OWNER]).fetchone() is None:
+            password = conninfo_to_dict(self._admin.info.dsn).get("password") or self._admin.info.password or None
+            statement = sql.SQL("create role {owner} login createrole password {password}")
+            self._admin.execute(statement.format(owner=sql.Identifier(_OWNER), password=sql.Literal(password)))
+
+    def _drop(self, name: str) -> None:
+        self._execute("drop database if exists {name} with (force)", name)
+
+    def _execute(self, statement: str, name: str) -> None:
+        names = {"name": name, "template": self._name, "owner": _OWNER}
+        self._admin.execute(
+            sql.SQL(statement).format(**{key: sql.Identifier(value) for key, value in names.items()})  # type: ignore[arg-type]
+        )
+
+    def _url(self, name: str) -> str:
+        info = self._admin.info
+        parts = {"host": info.host, "port": info.port, "user": _OWNER, "dbname": name, "password": info.password or None}
+        return make_conninfo("", **{key: value for key, value in parts.items() if value})

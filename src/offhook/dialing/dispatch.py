@@ -1,0 +1,197 @@
+"""The dispatcher: a slot first, then the dial.
+
+One dispatch is one transaction under its campaign's turn: count the room, gate what is due, lease slots, commit the
+calls. The platform is asked after the commit, at most once per call; if this process dies in between, the call's sweep
+finds a call that no platform knows and ends it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from offhook import ids, routing
+from offhook.calls import Calls, NewCall
+from offhook.compliance import RuleBook
+from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.dialing import store
+from offhook.dialing.gate import Barred, Cleared, Gated, Held, gate
+from offhook.dialing.store import CampaignRow
+from offhook.errors import Unavailable
+from offhook.events import Fact, Log
+from offhook.events.catalogue.leads import LeadCadenceCompleted, LeadDeferred
+from offhook.leads import People, mark
+from offhook.log import get
+from offhook.providers import DialOrder
+
+LOOK_S = 1.0
+BATCH = 100
+GRACE = timedelta(seconds=180)
+"""How long a lease outlives the longest that its call can last: the sweep has ended a silent call before that."""
+
+
+class Dispatcher:
+    """Dials what is due wherever there is room. Any number of processes may run one."""
+
+    def __init__(
+        self, database: Database, log: Log, people: People, calls: Calls, rules: RuleBook, wakeups: Wakeups
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._people = people
+        self._calls = calls
+        self._rules = rules
+        self._awake = asyncio.Event()
+        self._placing: set[asyncio.Task[None]] = set()
+        wakeups.hear("dial", lambda _: self._awake.set())
+
+    def wake(self) -> None:
+        """Look now instead of at the next look."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Dial until cancelled. A database that is away is waited for: nothing is dialed without it."""
+        while True:
+            self._awake.clear()
+            try:
+                async with self._database.engine() as tx:
+                    due = await store.campaigns_with_due(tx)
+                dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in due))
+                if any(dialed):
+                    continue
+            except Unavailable:
+                get("dialing").warning("database_away")
+            await self._sleep()
+
+    async def drain(self, tenant: Tenant) -> bool:
+        """Dispatch for this tenant until nothing more can be, and wait for the platforms' answers; whether anything was done."""
+        any_done = False
+        while await self._drain_once(tenant):
+            any_done = True
+        return any_done
+
+    async def next_due(self, tx: Tx) -> datetime | None:
+        """When the next attempt falls due; None when none waits for its time."""
+        return await store.next_due(tx)
+
+    async def dispatch(self, tenant: Tenant, campaign_id: UUID) -> int:
+        """One batch of one campaign: how many attempts moved (dialed, put off or barred)."""
+        async with self._database.transaction(tenant) as tx:
+            await store.lock_campaign(tx, campaign_id)
+            (campaign,) = await store.campaigns(tx, by_id=[campaign_id]) or [None]
+            if campaign is None or campaign.status != "running":
+                return 0
+            room = min(BATCH, await room_of(tx, campaign))
+            due = await store.due_attempts(tx, campaign_id, room) if room > 0 else []
+            if not due:
+                return 0
+            verdicts = await gate(tx, self._people, self._rules, campaign, due)
+            orders = await self._commit_dials(tx, campaign, [one for one in verdicts if isinstance(one, Cleared)])
+            await self._put_off(tx, verdicts)
+        self._place(tenant, orders)
+        return len(verdicts)
+
+    async def dial_now(self, tx: Tx, campaign: CampaignRow, cleared: Cleared) -> DialOrder | None:
+        """Commit one dial out of turn; None when there is no room for it. The caller holds the campaign's turn."""
+        if await room_of(tx, campaign) < 1:
+            return None
+        orders = await self._commit_dials(tx, campaign, [cleared])
+        tx.on_commit(lambda: self._place(tx.tenant, orders))
+        return orders[0] if orders else None
+
+    async def _drain_once(self, tenant: Tenant) -> bool:
+        async with self._database.transaction(tenant) as tx:
+            campaigns = await store.campaigns_due_here(tx)
+        moved = 0
+        for campaign in campaigns:
+            moved += await self.dispatch(tenant, campaign)
+        if self._placing:
+            await asyncio.gather(*self._placing)
+        return moved > 0
+
+    async def _commit_dials(self, tx: Tx, campaign: CampaignRow, cleared: Sequence[Cleared]) -> list[DialOrder]:
+        until = tx.now + timedelta(seconds=campaign.ring_timeout_s + campaign.max_duration_s) + GRACE
+        pairs = [(one, ids.call_of_attempt(one.attempt.id)) for one in cleared]
+        if campaign.mode != "ai_only":
+            leased = await routing.choose(tx, campaign.id, [call for _, call in pairs], until) if pairs else {}
+            pairs = [(one, call) for one, call in pairs if call in leased]
+        if not pairs:
+            return []
+        await store.start_dialing(tx, [(one.attempt.id, call) for one, call in pairs])
+        await mark(tx, [(one.lead.id, "dialing", None) for one, _ in pairs])
+        return await self._calls.begin(tx, [_new_call(campaign, one) for one, _ in pairs])
+
+    async def _put_off(self, tx: Tx, verdicts: Sequence[Gated]) -> None:
+        held = [one for one in verdicts if isinstance(one, Held)]
+        barred = [one for one in verdicts if isinstance(one, Barred)]
+        await store.postpone(tx, [(one.attempt.id, one.until, one.code) for one in held]) if held else None
+        for one in barred:
+            await store.cancel_planned(tx, [one.lead.id], ",".join(one.codes))
+        await mark(tx, [(one.lead.id, "scheduled", one.until) for one in held], only_from=("held", "scheduled", "accepted"))
+        await mark(tx, [(one.lead.id, "exhausted", None) for one in barred if one.lead.row.status in ("held", "scheduled")])
+        await self._log.append(tx, [*map(_deferred, held), *(_barred(one) for one in barred if one.lead.details)])
+
+    def _place(self, tenant: Tenant, orders: Sequence[DialOrder]) -> None:
+        for order in orders:
+            task = asyncio.create_task(self._calls.place(tenant, order))
+            self._placing.add(task)
+            task.add_done_callback(self._placed)
+
+    def _placed(self, task: "asyncio.Task[None]") -> None:
+        self._placing.discard(task)
+        if not task.cancelled() and (failure := task.exception()):
+            # The sweep asks the platform about this call within a minute.
+            get("dialing").error("place_failed", error=type(failure).__name__)
+
+    async def _sleep(self) -> None:
+        try:
+            await asyncio.wait_for(self._awake.wait(), LOOK_S)
+        except TimeoutError:
+            return
+
+
+async def room_of(tx: Tx, campaign: CampaignRow) -> int:
+    """How many more calls this campaign may have out now. Exact under the campaign's turn."""
+    room = campaign.max_concurrent_calls - await store.dialing_now(tx, campaign.id)
+    if campaign.mode == "ai_only":
+        return room
+    cap = campaign.max_live_transfers if campaign.max_live_transfers is not None else campaign.max_concurrent_calls
+    return min(room, await routing.free_slots(tx, campaign.id, cap))
+
+
+def _new_call(campaign: CampaignRow, one: Cleared) -> NewCall:
+    story = one.lead.story(status="dialing")
+    assert campaign.provider_account_id is not None  # a campaign without a platform cannot be started
+    return NewCall(
+        attempt_id=one.attempt.id,
+        lead_id=one.lead.id,
+        campaign_id=campaign.id,
+        provider_account_id=campaign.provider_account_id,
+        mode=campaign.mode,
+        number_tag=one.lead.row.number_tag,
+        attempt_n=one.attempt.n,
+        person=one.lead.id,
+        phone=one.lead.phone,
+        caller_id=campaign.caller_id,
+        ring_timeout_s=campaign.ring_timeout_s,
+        max_duration_s=campaign.max_duration_s,
+        lead_story=story.lead or b"null",
+        visitor=story.visitor,
+        client_ref_id=one.lead.details["client_ref_id"],
+        merge_fields=one.lead.details["merge_fields"],
+    )
+
+
+def _deferred(one: Held) -> Fact:
+    blocker = {"kind": "window", "rule": one.rule, "code": one.code, "until": one.until.isoformat()}
+    return LeadDeferred(subject_id=one.lead.id, story=one.lead.story(), attempt_no=one.attempt.n, blockers=[blocker])
+
+
+def _barred(one: Barred) -> Fact:
+    return LeadCadenceCompleted(
+        subject_id=one.lead.id,
+        story=one.lead.story(),
+        attempts_made=one.attempt.n - 1,
+        outcome="barred:" + ",".join(one.codes),
+        attempts_cancelled=1,
+    )

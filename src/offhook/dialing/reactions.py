@@ -1,0 +1,199 @@
+"""What facts do to cadences: an accepted lead is planned, an ended call plans the next attempt, a stop stops."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from offhook import ids
+from offhook.calls import CallEnded
+from offhook.compliance import Location, RuleBook, Wait, may_dial
+from offhook.db import Tx, Wakeups
+from offhook.dialing import store
+from offhook.dialing.cadence import Next, Outcome, Over, Plan, after_attempt, outcome_of
+from offhook.dialing.plans import read_plan
+from offhook.dialing.store import AttemptRow, Planned
+from offhook.events import Event, Fact, Log, Story
+from offhook.events.catalogue.leads import (
+    LeadAccepted,
+    LeadAttempted,
+    LeadCadenceCompleted,
+    LeadCadenceStarted,
+    LeadDisqualified,
+    LeadQualified,
+    LeadScheduled,
+)
+from offhook.leads import Lead, People, mark
+
+OVER = {"converted", "opted_out", "dnc", "erased", "expired", "rejected"}
+"""Statuses that somebody gave the lead for good: an ended call does not change them."""
+
+_STATUS_AFTER: dict[str, str] = {"transferred": "qualified", "not_qualified": "disqualified", "opt_out": "opted_out"}
+
+
+class Cadences:
+    """Keeps every lead's plan of attempts true. One per process, built in wiring."""
+
+    def __init__(self, log: Log, people: People, rules: RuleBook, wakeups: Wakeups) -> None:
+        self._log = log
+        self._people = people
+        self._rules = rules
+        self._wakeups = wakeups
+
+    async def plan(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Within(LeadAccepted): plan the first attempt, when the law and the cadence's first gap allow it."""
+        facts = {event.fact.subject_id: cast(LeadAccepted, event.fact) for event in events}
+        campaigns = {lead: ids.read("cmp", fact.campaign_id) for lead, fact in facts.items()}
+        plans = await store.latest_plans(tx, list(set(campaigns.values())))
+        rows = []
+        for lead, fact in facts.items():
+            _, version, plan = plans[campaigns[lead]]
+            due_at = max(tx.now + read_plan(plan).gap_before(1), fact.hold_until or tx.now)
+            first = Planned(lead_id=lead, campaign_id=campaigns[lead], n=1, base=0, cadence_version=version, due_at=due_at)
+            rows.append(first)
+        await store.insert_attempts(tx, rows)
+        await mark(tx, [(one.lead_id, "held" if facts[one.lead_id].decision == "hold" else "scheduled", one.due_at) for one in rows])
+        told: list[Fact] = []
+        for one in rows:
+            lead, story = one.lead_id, facts[one.lead_id].story
+            cadence = ids.show("cad", plans[one.campaign_id][0])
+            told.append(LeadCadenceStarted(subject_id=lead, story=story, cadence_id=cadence, version=one.cadence_version))
+            told.append(LeadScheduled(subject_id=lead, story=story, attempt_no=1, not_before=one.due_at, reason="accepted"))
+        await self._log.append(tx, told)
+        self._wake(tx)
+
+    async def answered(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Within(CallAnswered): the lead is in a call."""
+        attempts = await store.attempt_of_call(tx, [event.fact.subject_id for event in events])
+        await mark(tx, [(attempt.lead_id, "in_call", None) for attempt in attempts.values()], only_from=("dialing",))
+
+    async def qualified(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Within(CallQualificationThresholdMet): the conversation qualified the lead."""
+        attempts = await store.attempt_of_call(tx, [event.fact.subject_id for event in events])
+        leads = await self._people.of(tx, [attempt.lead_id for attempt in attempts.values()])
+        facts = [
+            LeadQualified(subject_id=attempt.lead_id, story=leads[attempt.lead_id].story(), call_id=ids.show("call", call))
+            for call, attempt in attempts.items()
+            if leads[attempt.lead_id].details
+        ]
+        await self._log.append(tx, facts)
+
+    async def resolved(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Within(CallEnded): close the attempt and plan what follows it. An attempt already closed changes nothing."""
+        outcomes = {event.fact.subject_id: _outcome(cast(CallEnded, event.fact)) for event in events}
+        reasons = {event.fact.subject_id: cast(CallEnded, event.fact).end_reason for event in events}
+        served = await store.resolve(tx, [(call, outcome, reasons[call]) for call, outcome in outcomes.items()])
+        if not served:
+            return
+        leads = await self._people.of(tx, [attempt.lead_id for attempt in served])
+        plans = await store.plans(tx, list({attempt.campaign_id for attempt in served}))
+        history = await store.attempts_of(tx, [attempt.lead_id for attempt in served])
+        results = [
+            self._follow(tx, one, leads[one.lead_id], _plan_of(one, plans), history[one.lead_id]) for one in served
+        ]
+        await store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
+        await mark(tx, [change for _, marks, _ in results for change in marks])
+        await self._log.append(tx, [fact for _, _, facts in results for fact in facts])
+        self._wake(tx)
+
+    async def stop(self, tx: Tx, events: Sequence[Event]) -> Counter[str]:
+        """Within(LeadConverted, LeadOptedOut, LeadDncAdded, LeadErased): nothing planned is left, in this transaction."""
+        cancelled = await store.cancel_planned(tx, [event.fact.subject_id for event in events], events[0].fact.type)
+        history = await store.attempts_of(tx, cancelled)
+        facts = [
+            LeadCadenceCompleted(
+                subject_id=event.fact.subject_id,
+                story=event.fact.story,
+                causation=event.id,
+                attempts_made=sum(attempt.dialed_at is not None for attempt in history[event.fact.subject_id]),
+                outcome=event.fact.type.removeprefix("lead."),
+                attempts_cancelled=1,
+            )
+            for event in events
+            if event.fact.subject_id in history
+        ]
+        await self._log.append(tx, facts)
+        return Counter(attempts_cancelled=len(cancelled))
+
+    def _follow(
+        self, tx: Tx, served: AttemptRow, lead: Lead, plan: Plan, history: Sequence[AttemptRow]
+    ) -> tuple[list[Planned], list[tuple[UUID, str, datetime | None]], list[Fact]]:
+        """What to plan, how to mark the lead and what to tell, after this attempt."""
+        outcome = cast(Outcome, served.outcome)
+        call = ids.show("call", cast(UUID, served.call_id))
+        if not lead.details or lead.row.status in OVER:
+            return [], [], [_attempted(served, _story(lead), call, "none")]
+        dialed = [attempt.dialed_at for attempt in history if attempt.dialed_at]
+        match after_attempt(plan, served.n - served.base, outcome, tx.now, dialed):
+            case Over(why):
+                status = _STATUS_AFTER.get(outcome, "exhausted")
+                facts = [
+                    _attempted(served, lead.story(status=status), call, why),
+                    *([LeadDisqualified(subject_id=lead.id, story=lead.story(status=status), call_id=call)] if status == "disqualified" else []),
+                    LeadCadenceCompleted(
+                        subject_id=lead.id, story=lead.story(status=status), attempts_made=served.n, outcome=status, attempts_cancelled=0
+                    ),
+                ]
+                return [], [(lead.id, status, None)], facts
+            case Next(_, earliest):
+                due_at = self._legal_from(lead, earliest)
+                paused = lead.row.status == "paused"
+                status = "paused" if paused else "scheduled"
+                story = lead.story(status=status)
+                facts = [
+                    _attempted(served, story, call, "retry"),
+                    LeadScheduled(subject_id=lead.id, story=story, attempt_no=served.n + 1, not_before=due_at, reason=outcome),
+                ]
+                following = Planned(
+                    lead_id=lead.id,
+                    campaign_id=served.campaign_id,
+                    n=served.n + 1,
+                    base=served.base,
+                    cadence_version=served.cadence_version,
+                    due_at=due_at,
+                    state="paused" if paused else "planned",
+                )
+                return [following], [(lead.id, status, due_at)], facts
+
+    def _legal_from(self, lead: Lead, at: datetime) -> datetime:
+        """The first instant from `at` on that the law allows, as far as it is known; the dial asks again."""
+        match may_dial(place_of(lead), at, self._rules):
+            case Wait(until):
+                return until
+            case _:
+                return at
+
+    def _wake(self, tx: Tx) -> None:
+        tx.on_commit(lambda: self._wakeups.send("dial"))
+
+
+def place_of(lead: Lead) -> Location:
+    """Where the lead's number may ring."""
+    return Location(tuple(lead.row.zones), tuple(lead.row.jurisdictions), False)
+
+
+def _outcome(ended: CallEnded) -> Outcome:
+    return outcome_of(
+        end_reason=ended.end_reason,
+        answered=ended.transition is not None and ended.transition.from_ == "answered",
+        voicemail=ended.answered_by in ("voicemail", "screening", "ivr", "fax"),
+        transferred=ended.transferred,
+        qualified=ended.qualified,
+        opted_out=ended.opt_out,
+        talk_s=ended.talk_s,
+    )
+
+
+def _plan_of(attempt: AttemptRow, plans: dict[tuple[UUID, int], tuple[UUID, dict[str, Any]]]) -> Plan:
+    return read_plan(plans[attempt.campaign_id, attempt.cadence_version][1])
+
+
+def _story(lead: Lead) -> Story:
+    return lead.story() if lead.details else Story(correlation=lead.shown_id)
+
+
+def _attempted(served: AttemptRow, story: Story, call: str, next_action: str) -> Fact:
+    return LeadAttempted(
+        subject_id=served.lead_id, story=story, attempt_no=served.n, call_id=call, outcome=str(served.outcome), next_action=next_action
+    )

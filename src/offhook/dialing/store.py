@@ -1,0 +1,406 @@
+"""The SQL of campaigns, cadences and attempts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from offhook import ids
+from offhook.db import EngineTx, Tenant, Tx
+
+CAMPAIGN = (
+    "id, external_id, name, status, mode, is_default, cadence_id, provider_account_id, max_live_transfers, max_concurrent_calls,"
+    " ring_timeout_s, max_duration_s, caller_id, metadata, created_at, updated_at, version"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign as it stands in its table."""
+
+    id: UUID
+    external_id: str | None
+    name: str
+    status: str
+    mode: str
+    is_default: bool
+    cadence_id: UUID
+    provider_account_id: UUID | None
+    max_live_transfers: int | None
+    max_concurrent_calls: int
+    ring_timeout_s: int
+    max_duration_s: int
+    caller_id: str | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """A planned or past dial. `n` counts all of the lead's; `base` were made before its cadence last began anew."""
+
+    id: UUID
+    lead_id: UUID
+    campaign_id: UUID
+    n: int
+    base: int
+    cadence_version: int
+    state: str
+    due_at: datetime
+    call_id: UUID | None
+    dialed_at: datetime | None
+    outcome: str | None
+    blocker: str | None
+
+
+_ATTEMPT = "id, lead_id, campaign_id, n, base, cadence_version, state, due_at, call_id, dialed_at, outcome, blocker"
+
+
+async def campaigns(
+    tx: Tx, *, by_id: Sequence[UUID] = (), external_ids: Sequence[str] = (), default: bool = False
+) -> list[CampaignRow]:
+    rows = await tx.rows(
+        f"select {CAMPAIGN} from campaign where workspace_id = %(ws)s and environment = %(env)s"
+        " and (id = any(%(ids)b::uuid[]) or external_id = any(%(external)b::text[]) or (%(default)s and is_default))",
+        {**tx.keys, "ids": list(by_id), "external": list(external_ids), "default": default},
+    )
+    return [CampaignRow(*row) for row in rows]
+
+
+async def list_campaigns(tx: Tx, after: UUID | None, limit: int) -> list[CampaignRow]:
+    rows = await tx.rows(
+        f"select {CAMPAIGN} from campaign where workspace_id = %(ws)s and environment = %(env)s"
+        " and (%(after)s::uuid is null or id > %(after)s) order by id limit %(limit)s",
+        {**tx.keys, "after": after, "limit": limit},
+    )
+    return [CampaignRow(*row) for row in rows]
+
+
+async def insert_campaign(tx: Tx, values: dict[str, Any]) -> None:
+    await tx.run(
+        "insert into campaign (workspace_id, environment, id, external_id, name, status, mode, is_default, cadence_id, provider_account_id,"
+        " max_live_transfers, max_concurrent_calls, ring_timeout_s, max_duration_s, caller_id, metadata, created_at, updated_at)"
+        " values (%(ws)s, %(env)s, %(id)s, %(external_id)s, %(name)s, %(status)s, %(mode)s, %(is_default)s, %(cadence_id)s,"
+        " %(provider_account_id)s, %(max_live_transfers)s, %(max_concurrent_calls)s, %(ring_timeout_s)s, %(max_duration_s)s, %(caller_id)s,"
+        " %(metadata)s, %(now)s, %(now)s)",
+        {**tx.keys, **values, "metadata": Jsonb(values["metadata"]), "now": tx.now},
+    )
+
+
+async def update_campaign(tx: Tx, values: dict[str, Any]) -> None:
+    await tx.run(
+        "update campaign set external_id = %(external_id)s, name = %(name)s, mode = %(mode)s, is_default = %(is_default)s,"
+        " cadence_id = %(cadence_id)s, provider_account_id = %(provider_account_id)s, max_live_transfers = %(max_live_transfers)s,"
+        " max_concurrent_calls = %(max_concurrent_calls)s, ring_timeout_s = %(ring_timeout_s)s, max_duration_s = %(max_duration_s)s,"
+        " caller_id = %(caller_id)s, metadata = %(metadata)s, updated_at = %(now)s, version = version + 1"
+        " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+        {**tx.keys, **values, "metadata": Jsonb(values["metadata"]), "now": tx.now},
+    )
+
+
+async def set_campaign_status(tx: Tx, id: UUID, status: str) -> None:
+    await tx.run(
+        "update campaign set status = %(status)s, updated_at = %(now)s, version = version + 1 where workspace_id = %(ws)s"
+        " and environment = %(env)s and id = %(id)s",
+        {**tx.keys, "id": id, "status": status, "now": tx.now},
+    )
+
+
+async def undefault_campaigns(tx: Tx) -> None:
+    await tx.run(
+        "update campaign set is_default = false, updated_at = %(now)s, version = version + 1 where workspace_id = %(ws)s"
+        " and environment = %(env)s and is_default",
+        {**tx.keys, "now": tx.now},
+    )
+
+
+async def lead_count(tx: Tx, campaign_id: UUID) -> int:
+    row = await tx.row(
+        "select count(distinct lead_id)::int from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s",
+        {**tx.keys, "id": campaign_id},
+    )
+    return int(row[0]) if row else 0
+
+
+async def delete_campaign(tx: Tx, id: UUID) -> None:
+    await tx.run("delete from campaign where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s", {**tx.keys, "id": id})
+
+
+async def progress(tx: Tx, campaign_id: UUID) -> list[tuple[Any, ...]]:
+    """(state, outcome, how many) of the campaign's attempts."""
+    return await tx.rows(
+        "select state, outcome, count(*)::int from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s"
+        " group by state, outcome order by state, outcome",
+        {**tx.keys, "id": campaign_id},
+    )
+
+
+# Cadences
+
+
+async def insert_cadence(tx: Tx, values: dict[str, Any], plan: dict[str, Any]) -> None:
+    await tx.run(
+        "insert into cadence (workspace_id, environment, id, external_id, name, latest, metadata, created_at, updated_at)"
+        " values (%(ws)s, %(env)s, %(id)s, %(external_id)s, %(name)s, 1, %(metadata)s, %(now)s, %(now)s)",
+        {**tx.keys, **values, "metadata": Jsonb(values["metadata"]), "now": tx.now},
+    )
+    await insert_cadence_version(tx, values["id"], 1, plan)
+
+
+async def insert_cadence_version(tx: Tx, cadence_id: UUID, number: int, plan: dict[str, Any]) -> None:
+    await tx.run(
+        "insert into cadence_version (workspace_id, environment, cadence_id, number, plan, created_at)"
+        " values (%(ws)s, %(env)s, %(id)s, %(number)s, %(plan)s, %(now)s)",
+        {**tx.keys, "id": cadence_id, "number": number, "plan": Jsonb(plan), "now": tx.now},
+    )
+
+
+async def update_cadence(tx: Tx, values: dict[str, Any]) -> None:
+    await tx.run(
+        "update cadence set external_id = %(external_id)s, name = %(name)s, latest = %(latest)s, metadata = %(metadata)s,"
+        " updated_at = %(now)s, version = version + 1 where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+        {**tx.keys, **values, "metadata": Jsonb(values["metadata"]), "now": tx.now},
+    )
+
+
+_CADENCE = (
+    "c.id, c.external_id, c.name, c.latest, c.metadata, c.created_at, c.updated_at, c.version, v.plan"
+    " from cadence c join cadence_version v on v.workspace_id = c.workspace_id and v.environment = c.environment and v.cadence_id = c.id"
+    " and v.number = c.latest where c.workspace_id = %(ws)s and c.environment = %(env)s"
+)
+_CADENCE_FIELDS = ("id", "external_id", "name", "latest", "metadata", "created_at", "updated_at", "version", "plan")
+
+
+async def find_cadence(tx: Tx, *, id: UUID | None = None, external_id: str | None = None) -> dict[str, Any] | None:
+    row = await tx.row(
+        f"select {_CADENCE} and (c.id = %(id)s or c.external_id = %(external_id)s)", {**tx.keys, "id": id, "external_id": external_id}
+    )
+    return dict(zip(_CADENCE_FIELDS, row, strict=True)) if row else None
+
+
+async def list_cadences(tx: Tx, after: UUID | None, limit: int) -> list[dict[str, Any]]:
+    rows = await tx.rows(
+        f"select {_CADENCE} and (%(after)s::uuid is null or c.id > %(after)s) order by c.id limit %(limit)s",
+        {**tx.keys, "after": after, "limit": limit},
+    )
+    return [dict(zip(_CADENCE_FIELDS, row, strict=True)) for row in rows]
+
+
+async def campaigns_of_cadence(tx: Tx, cadence_id: UUID) -> list[UUID]:
+    rows = await tx.rows(
+        "select id from campaign where workspace_id = %(ws)s and environment = %(env)s and cadence_id = %(id)s",
+        {**tx.keys, "id": cadence_id},
+    )
+    return [row[0] for row in rows]
+
+
+async def delete_cadence(tx: Tx, id: UUID) -> None:
+    await tx.run("delete from cadence where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s", {**tx.keys, "id": id})
+
+
+async def plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[tuple[UUID, int], tuple[UUID, dict[str, Any]]]:
+    """Per (campaign, cadence version): the cadence and its plan."""
+    rows = await tx.rows(
+        "select c.id, v.number, v.cadence_id, v.plan from campaign c join cadence_version v on v.workspace_id = c.workspace_id"
+        " and v.environment = c.environment and v.cadence_id = c.cadence_id where c.workspace_id = %(ws)s and c.environment = %(env)s"
+        " and c.id = any(%(ids)b::uuid[])",
+        {**tx.keys, "ids": list(campaign_ids)},
+    )
+    return {(campaign, number): (cadence, plan) for campaign, number, cadence, plan in rows}
+
+
+# Attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """An attempt to plan."""
+
+    lead_id: UUID
+    campaign_id: UUID
+    n: int
+    base: int
+    cadence_version: int
+    due_at: datetime
+    state: str = "planned"
+
+
+_PLANNED = ("lead_id", "campaign_id", "n", "base", "cadence_version", "due_at", "state")
+
+
+async def insert_attempts(tx: Tx, plans: Sequence[Planned]) -> None:
+    """Plan these attempts; one that is planned already, or whose lead has an open one, stays as it is."""
+    await tx.run(
+        "insert into attempt (workspace_id, environment, id, lead_id, campaign_id, n, base, cadence_version, due_at, state)"
+        " select %(ws)s, %(env)s, * from unnest(%(id)b::uuid[], %(lead_id)b::uuid[], %(campaign_id)b::uuid[], %(n)b::int[], %(base)b::int[],"
+        " %(cadence_version)b::int[], %(due_at)b::timestamptz[], %(state)b::text[]) on conflict do nothing",
+        {**tx.keys, "id": [ids.new() for _ in plans], **{name: [getattr(plan, name) for plan in plans] for name in _PLANNED}},
+    )
+
+
+async def due_attempts(tx: Tx, campaign_id: UUID, most: int) -> list[tuple[UUID, UUID]]:
+    """(attempt, lead) of what is due in this campaign, the most urgent first. Nothing is locked yet."""
+    rows = await tx.rows(
+        "select id, lead_id from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(campaign)s"
+        " and state = 'planned' and due_at <= %(now)s order by due_at, id limit %(most)s",
+        {**tx.keys, "campaign": campaign_id, "now": tx.now, "most": most},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def lock_planned(tx: Tx, attempts: Sequence[UUID]) -> list[AttemptRow]:
+    """Those of these attempts that are still planned, held until the end of the transaction, in the order asked."""
+    rows = await tx.rows(
+        f"select {_ATTEMPT} from attempt where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])"
+        " and state = 'planned' order by id for no key update",
+        {**tx.keys, "ids": list(attempts)},
+    )
+    found = {row[0]: AttemptRow(*row) for row in rows}
+    return [found[attempt] for attempt in attempts if attempt in found]
+
+
+async def start_dialing(tx: Tx, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+    """Mark (attempt, call) as being dialed now."""
+    await tx.run(
+        "update attempt a set state = 'dialing', call_id = p.call, dialed_at = %(now)s, blocker = null"
+        " from unnest(%(attempts)b::uuid[], %(calls)b::uuid[]) p(attempt, call)"
+        " where a.workspace_id = %(ws)s and a.environment = %(env)s and a.id = p.attempt",
+        {**tx.keys, "attempts": [a for a, _ in pairs], "calls": [c for _, c in pairs], "now": tx.now},
+    )
+
+
+async def postpone(tx: Tx, rows: Sequence[tuple[UUID, datetime, str]]) -> None:
+    """Move (attempt, due, blocker): it waits for the law, which is no try."""
+    await tx.run(
+        "update attempt a set due_at = p.due, blocker = p.blocker from unnest(%(ids)b::uuid[], %(dues)b::timestamptz[], %(why)b::text[])"
+        " p(id, due, blocker) where a.workspace_id = %(ws)s and a.environment = %(env)s and a.id = p.id",
+        {**tx.keys, "ids": [row[0] for row in rows], "dues": [row[1] for row in rows], "why": [row[2] for row in rows]},
+    )
+
+
+async def resolve(tx: Tx, outcomes: Sequence[tuple[UUID, str, str]]) -> list[AttemptRow]:
+    """Close the attempts of these (call, outcome, reason); those that were open until now."""
+    rows = await tx.rows(
+        "update attempt a set state = 'resolved', outcome = o.outcome, reason = o.reason"
+        " from unnest(%(calls)b::uuid[], %(outcomes)b::text[], %(reasons)b::text[]) o(call, outcome, reason)"
+        " where a.workspace_id = %(ws)s and a.environment = %(env)s and a.call_id = o.call and a.state = 'dialing'"
+        " returning a.id, a.lead_id, a.campaign_id, a.n, a.base, a.cadence_version, a.state, a.due_at, a.call_id, a.dialed_at, a.outcome, a.blocker",
+        {
+            **tx.keys,
+            "calls": [row[0] for row in outcomes],
+            "outcomes": [row[1] for row in outcomes],
+            "reasons": [row[2] for row in outcomes],
+        },
+    )
+    return [AttemptRow(*row) for row in rows]
+
+
+async def cancel_planned(tx: Tx, leads: Sequence[UUID], reason: str) -> list[UUID]:
+    """Cancel what is planned for these leads; the leads that had something planned."""
+    rows = await tx.rows(
+        "update attempt set state = 'cancelled', reason = %(reason)s where workspace_id = %(ws)s and environment = %(env)s"
+        " and lead_id = any(%(leads)b::uuid[]) and state in ('planned', 'paused') returning lead_id",
+        {**tx.keys, "leads": list(leads), "reason": reason},
+    )
+    return [row[0] for row in rows]
+
+
+async def pause_planned(tx: Tx, lead: UUID) -> None:
+    """Keep what is planned for this lead from being dialed."""
+    await tx.run(
+        "update attempt set state = 'paused' where workspace_id = %(ws)s and environment = %(env)s and lead_id = %(lead)s and state = 'planned'",
+        {**tx.keys, "lead": lead},
+    )
+
+
+async def move_planned(tx: Tx, lead: UUID, due_at: datetime) -> int | None:
+    """Have the lead's planned or paused attempt fall due then; its number, or None when it has none."""
+    row = await tx.row(
+        "update attempt set state = 'planned', due_at = %(due)s, blocker = null where workspace_id = %(ws)s and environment = %(env)s"
+        " and lead_id = %(lead)s and state in ('planned', 'paused') returning n",
+        {**tx.keys, "lead": lead, "due": due_at},
+    )
+    return int(row[0]) if row else None
+
+
+async def attempts_of(tx: Tx, leads: Sequence[UUID]) -> dict[UUID, list[AttemptRow]]:
+    """Every attempt of each lead, by number."""
+    rows = await tx.rows(
+        f"select {_ATTEMPT} from attempt where workspace_id = %(ws)s and environment = %(env)s and lead_id = any(%(leads)b::uuid[]) order by n",
+        {**tx.keys, "leads": list(leads)},
+    )
+    found: dict[UUID, list[AttemptRow]] = {lead: [] for lead in leads}
+    for row in rows:
+        found[row[1]].append(AttemptRow(*row))
+    return found
+
+
+async def attempt_of_call(tx: Tx, calls: Sequence[UUID]) -> dict[UUID, AttemptRow]:
+    rows = await tx.rows(
+        f"select {_ATTEMPT} from attempt where workspace_id = %(ws)s and environment = %(env)s and call_id = any(%(calls)b::uuid[])",
+        {**tx.keys, "calls": list(calls)},
+    )
+    return {row[8]: AttemptRow(*row) for row in rows}
+
+
+async def dialing_now(tx: Tx, campaign_id: UUID) -> int:
+    """How many calls of this campaign are out."""
+    row = await tx.row(
+        "select count(*)::int from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s"
+        " and state = 'dialing'",
+        {**tx.keys, "id": campaign_id},
+    )
+    return int(row[0]) if row else 0
+
+
+async def lock_campaign(tx: Tx, campaign_id: UUID) -> None:
+    """Take the campaign's turn to dispatch until the end of the transaction."""
+    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 2))", {"id": campaign_id})
+
+
+async def campaigns_with_due(tx: EngineTx) -> list[tuple[Tenant, UUID]]:
+    """Every running campaign that has something due by its environment's clock."""
+    rows = await tx.rows(
+        "select c.workspace_id, c.environment, c.id from environment e join campaign c using (workspace_id, environment)"
+        " where c.status = 'running' and exists (select 1 from attempt a where a.workspace_id = c.workspace_id"
+        "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= now() + e.clock_offset)"
+    )
+    return [(Tenant(workspace, environment), id) for workspace, environment, id in rows]
+
+
+async def campaigns_due_here(tx: Tx) -> list[UUID]:
+    rows = await tx.rows(
+        "select id from campaign c where workspace_id = %(ws)s and environment = %(env)s and status = 'running'"
+        " and exists (select 1 from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
+        "  and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= %(now)s) order by id",
+        {**tx.keys, "now": tx.now},
+    )
+    return [row[0] for row in rows]
+
+
+async def next_due(tx: Tx) -> datetime | None:
+    """When the next attempt that is not yet due falls due; what is due already waits for capacity, not for time."""
+    row = await tx.row(
+        "select min(x.due_at) from campaign c cross join lateral (select due_at from attempt a where a.workspace_id = c.workspace_id"
+        "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'planned' and a.due_at > %(now)s"
+        "  order by due_at limit 1) x where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'",
+        {**tx.keys, "now": tx.now},
+    )
+    return row[0] if row else None
+
+
+async def latest_plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, int, dict[str, Any]]]:
+    """Per campaign: its cadence, the latest version's number and plan."""
+    rows = await tx.rows(
+        "select c.id, d.id, d.latest, v.plan from campaign c join cadence d on d.workspace_id = c.workspace_id"
+        " and d.environment = c.environment and d.id = c.cadence_id join cadence_version v on v.workspace_id = d.workspace_id"
+        " and v.environment = d.environment and v.cadence_id = d.id and v.number = d.latest where c.workspace_id = %(ws)s"
+        " and c.environment = %(env)s and c.id = any(%(ids)b::uuid[])",
+        {**tx.keys, "ids": list(campaign_ids)},
+    )
+    return {campaign: (cadence, number, plan) for campaign, cadence, number, plan in rows}

@@ -1,0 +1,127 @@
+"""What people do to one lead's cadence: pause, resume, callback, reconnect; and a dial out of turn."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from offhook.compliance import RuleBook
+from offhook.db import Tx, Wakeups
+from offhook.dialing import store
+from offhook.dialing.dispatch import Dispatcher
+from offhook.dialing.gate import Barred, Cleared, Held, gate
+from offhook.dialing.reactions import OVER
+from offhook.dialing.store import AttemptRow, Planned
+from offhook.errors import Conflict
+from offhook.events import Actor, Log
+from offhook.events.catalogue.leads import LeadCadencePaused, LeadCallbackScheduled, LeadScheduled
+from offhook.leads import Lead, People, mark
+
+
+class Verbs:
+    """Verbs of a lead that touch its cadence. One per process, built in wiring."""
+
+    def __init__(self, log: Log, people: People, rules: RuleBook, dispatcher: Dispatcher, wakeups: Wakeups) -> None:
+        self._log = log
+        self._people = people
+        self._rules = rules
+        self._dispatcher = dispatcher
+        self._wakeups = wakeups
+
+    async def pause(self, tx: Tx, lead: Lead, actor: Actor) -> None:
+        """No attempt begins until it is resumed; a call under way goes on. Idempotent."""
+        if lead.row.status == "paused":
+            return
+        self._must_be_open(lead)
+        await store.pause_planned(tx, lead.id)
+        await mark(tx, [(lead.id, "paused", None)])
+        fact = LeadCadencePaused(subject_id=lead.id, story=lead.story(status="paused"), actor=actor, reason=actor.type)
+        await self._log.append(tx, [fact])
+
+    async def resume(self, tx: Tx, lead: Lead, actor: Actor) -> None:
+        """Go on with the cadence now; a lead that is not paused is left as it is."""
+        if lead.row.status != "paused":
+            self._must_be_open(lead)
+            return
+        await self._move(tx, lead, tx.now, "resumed", actor)
+
+    async def call_back(self, tx: Tx, lead: Lead, at: datetime, actor: Actor) -> None:
+        """Plan the next attempt at `at`, within legal hours, in place of what was planned."""
+        self._must_be_open(lead)
+        fact = LeadCallbackScheduled(subject_id=lead.id, story=lead.story(), actor=actor, due_at=at, source=actor.type)
+        await self._log.append(tx, [fact])
+        await self._move(tx, lead, at, "callback", actor)
+
+    async def reconnect(self, tx: Tx, lead: Lead, at: datetime) -> datetime:
+        """Start the cadence anew from `at`, also of a lead whose cadence is over; when the next attempt is due."""
+        await store.cancel_planned(tx, [lead.id], "reconnect")
+        attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        await self._plan(tx, lead, attempts, at, base=_made(attempts))
+        await self._tell(tx, lead, _made(attempts) + 1, at, "reconnect", Actor("api_key"))
+        return at
+
+    async def dial_now(self, tx: Tx, lead: Lead) -> UUID:
+        """Dial this lead out of turn through the same gate; the call's id.
+
+        Raises Conflict `not_allowed` with every code and rule, `already_in_flight`, or `capacity_exceeded`.
+        """
+        campaign = (await store.campaigns(tx, by_id=[lead.row.campaign_id]))[0]
+        await store.lock_campaign(tx, campaign.id)
+        attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        if any(attempt.state == "dialing" for attempt in attempts):
+            raise Conflict("already_in_flight", "A call to this lead is out already.")
+        attempt = await self._attempt_for_now(tx, lead, attempts)
+        match await gate(tx, self._people, self._rules, campaign, [(attempt, lead.id)]):
+            case [Cleared() as cleared]:
+                order = await self._dispatcher.dial_now(tx, campaign, cleared)
+            case [Held(code=code, rule=rule)]:
+                raise _not_allowed([{"code": code, "rule": rule}])
+            case [Barred(codes=codes)]:
+                raise _not_allowed([{"code": code, "rule": None} for code in codes])
+            case _:
+                raise Conflict("already_in_flight", "Another process is dialing this lead at this very moment.")
+        if order is None:
+            raise Conflict("capacity_exceeded", "No slot is free, or the campaign's cap is reached; nothing was dialed.")
+        return order.call_id
+
+    async def _attempt_for_now(self, tx: Tx, lead: Lead, attempts: list[AttemptRow]) -> UUID:
+        if await store.move_planned(tx, lead.id, tx.now) is None:
+            await self._plan(tx, lead, attempts, tx.now, base=attempts[-1].base if attempts else 0)
+        after = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        return next(attempt.id for attempt in after if attempt.state == "planned")
+
+    async def _move(self, tx: Tx, lead: Lead, at: datetime, reason: str, actor: Actor) -> None:
+        """Have the next attempt fall due at `at`; where none waits (its call is out) the next one follows the cadence."""
+        n = await store.move_planned(tx, lead.id, at)
+        attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        if n is None and not any(attempt.state == "dialing" for attempt in attempts):
+            n = _made(attempts) + 1
+            await self._plan(tx, lead, attempts, at, base=attempts[-1].base if attempts else 0)
+        await mark(tx, [(lead.id, "scheduled", at)])
+        if n is not None:
+            await self._tell(tx, lead, n, at, reason, actor)
+
+    async def _plan(self, tx: Tx, lead: Lead, attempts: list[AttemptRow], at: datetime, *, base: int) -> None:
+        campaign = lead.row.campaign_id
+        _, version, _ = (await store.latest_plans(tx, [campaign]))[campaign]
+        number = _made(attempts) + 1
+        plan = Planned(lead_id=lead.id, campaign_id=campaign, n=number, base=base, cadence_version=version, due_at=at)
+        await store.insert_attempts(tx, [plan])
+
+    async def _tell(self, tx: Tx, lead: Lead, n: int, at: datetime, reason: str, actor: Actor) -> None:
+        story = lead.story(status="scheduled")
+        fact = LeadScheduled(subject_id=lead.id, story=story, actor=actor, attempt_no=n, not_before=at, reason=reason)
+        await self._log.append(tx, [fact])
+        tx.on_commit(lambda: self._wakeups.send("dial"))
+
+    def _must_be_open(self, lead: Lead) -> None:
+        if lead.row.status in OVER or not lead.details:
+            raise Conflict("lead_is_over", f"The lead is {lead.row.status}; no attempt follows.")
+
+
+def _made(attempts: list[AttemptRow]) -> int:
+    """The number of the last attempt, cancelled ones included: numbers are never used twice."""
+    return max((attempt.n for attempt in attempts), default=0)
+
+
+def _not_allowed(codes: list[dict[str, Any]]) -> Conflict:
+    return Conflict("not_allowed", "The gate that every dial passes refuses this one.", extra={"codes": codes})

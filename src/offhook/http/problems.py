@@ -1,0 +1,143 @@
+"""RFC 9457: every failure as `application/problem+json`, with a stable code and nothing of what was sent.
+
+`Problem.of` turns whatever was raised into what is told. What nobody foresaw becomes a bare 500 whose request id leads
+to the log, where its type and place stand; its text stands nowhere, for it may quote a person.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import psycopg
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from offhook import log
+from offhook.errors import Conflict, Fault, Invalid, OffhookError, TooMany, Unavailable
+from offhook.http.faults import faults_of, malformed_json, malformed_utf8
+
+_RETRY_S = 1
+_HTTP_CODES = {
+    404: ("no_such_path", "There is nothing at this path; /openapi.json lists what there is."),
+    405: ("method_not_allowed", "This path does not take that method; the header Allow names those it takes."),
+    413: ("body_too_large", "The body is larger than this installation takes; send it in parts."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A failure as it is told: the members of RFC 9457 and ours, and the headers that belong to them."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    param: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, failure: BaseException, *, body_model: Any = None) -> "Problem":
+        """What this failure is told as. `body_model` is what the body was read into, for the did-you-mean."""
+        match failure:
+            case OffhookError():
+                return _ours(failure)
+            case RequestValidationError():
+                return _ours(_invalid(failure, body_model))
+            case HTTPException():
+                return _plain_http(failure)
+            case psycopg.DataError():
+                return _ours(Invalid([Fault("body", "bad_value", "A value is out of the range that can be stored.")]))
+            case psycopg.OperationalError():
+                return _ours(Unavailable("database_away", "The database did not answer in time; try again."))
+        return _ours(OffhookError("internal_error", "This was not foreseen. Report the request_id; it leads to the log."))
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The members, as JSON tells them."""
+        page = f"/problems/{self.code}"
+        return {
+            "type": page,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "param": self.param,
+            "request_id": request_id,
+            "doc_url": page,
+            **self.more,
+        }
+
+    def response(self, request_id: str) -> Response:
+        """The whole answer."""
+        encoded = orjson.dumps(self.body(request_id))
+        return Response(encoded, self.status, dict(self.headers), "application/problem+json")
+
+
+async def tell(request: Request, failure: Exception) -> Response:
+    """FastAPI's exception handler for all that it handles itself."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    return report(failure, request_id_of(request), body_model=body and body.field_info.annotation)
+
+
+def report(failure: BaseException, request_id: str, *, body_model: Any = None) -> Response:
+    """The answer to a failure; a failure of ours is logged by type and place, so that the request id leads to it."""
+    problem = Problem.of(failure, body_model=body_model)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.get("http").error(
+            "request_failed",
+            request_id=request_id,
+            error=type(failure).__name__,
+            code=problem.code,
+            at=log.place_of(failure),
+        )
+    return problem.response(request_id)
+
+
+def request_id_of(request: Request) -> str:
+    """The id that the answer and the log share; empty outside the middleware."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def _ours(failure: OffhookError) -> Problem:
+    more: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    status = failure.status
+    match failure:
+        case Invalid(faults=faults, http_status=http_status):
+            status = http_status
+            more["errors"] = [{"param": fault.param, "code": fault.code, "detail": fault.detail} for fault in faults]
+        case Conflict(extra=extra):
+            more.update(extra)
+        case TooMany(retry_after_s=seconds):
+            headers["Retry-After"] = str(seconds)
+        case Unavailable():
+            headers["Retry-After"] = str(_RETRY_S)
+    return Problem(status, failure.code, failure.title, failure.detail, failure.param, more, headers)
+
+
+def _invalid(failure: RequestValidationError, body_model: Any) -> Invalid:
+    complaints = failure.errors()
+    if complaints[0]["type"] == "json_invalid":
+        at, why = complaints[0]["loc"][1], complaints[0]["ctx"]["error"]
+        return Invalid([malformed_json(str(failure.body), int(at), why)], status=400)
+    faults = []
+    for complaint in complaints:
+        where, *place = complaint["loc"]
+        faults += faults_of([{**complaint, "loc": place}], body_model if where == "body" else None)
+    return Invalid(faults)
+
+
+def _plain_http(failure: HTTPException) -> Problem:
+    cause = failure.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return _ours(Invalid([malformed_utf8(cause.object, cause.start)], status=400))
+    if isinstance(cause, RecursionError | json.JSONDecodeError):
+        return _ours(Invalid([malformed_json("", 0, "it is nested too deeply")], status=400))
+    status = failure.status_code
+    code, detail = _HTTP_CODES.get(status, ("bad_request", "The request cannot be understood."))
+    return Problem(status, code, HTTPStatus(status).phrase, detail, headers=failure.headers or {})

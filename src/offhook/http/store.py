@@ -1,0 +1,41 @@
+"""The rows of idempotency: which request a key stood for, and what it was answered."""
+
+from datetime import timedelta
+
+from offhook.db import EngineTx, Tx
+
+KEPT = timedelta(hours=24)
+
+
+async def claim(tx: Tx, key_tag: bytes) -> bool:
+    """Hold the key until this transaction ends; False when another transaction holds it now."""
+    row = await tx.row(
+        "select pg_try_advisory_xact_lock(%(lock)s)", {"lock": int.from_bytes(key_tag[:8], "big", signed=True)}
+    )
+    return bool(row and row[0])
+
+
+async def find(tx: Tx, key_tag: bytes) -> tuple[bytes, bytes] | None:
+    """The request's tag and the sealed answer of a claimed key; None when it was not used in the last 24 hours."""
+    row = await tx.row(
+        "select request_tag, answer from idempotency"
+        " where workspace_id = %(ws)s and environment = %(env)s and key_tag = %(key)b and created_at > %(since)s",
+        {**tx.keys, "key": key_tag, "since": tx.wall - KEPT},
+    )
+    return (row[0], row[1]) if row else None
+
+
+async def keep(tx: Tx, key_tag: bytes, request_tag: bytes, status: int, answer: bytes) -> None:
+    """Remember the answer of a claimed key, in place of one older than 24 hours."""
+    await tx.run(
+        "insert into idempotency (workspace_id, environment, key_tag, request_tag, status, answer, created_at)"
+        " values (%(ws)s, %(env)s, %(key)b, %(request)b, %(status)s, %(answer)b, %(wall)s)"
+        " on conflict (workspace_id, environment, key_tag) do update set"
+        "  request_tag = excluded.request_tag, status = excluded.status, answer = excluded.answer, created_at = excluded.created_at",
+        {**tx.keys, "key": key_tag, "request": request_tag, "status": status, "answer": answer, "wall": tx.wall},
+    )
+
+
+async def purge(tx: EngineTx) -> int:
+    """Forget the answers that are older than 24 hours; how many there were."""
+    return await tx.run("delete from idempotency where created_at <= %(since)s", {"since": tx.wall - KEPT})

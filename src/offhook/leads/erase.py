@@ -1,0 +1,72 @@
+"""Erasing a lead: the row emptied, the key destroyed, a signed receipt left.
+
+A live call is hung up first: then the erasure waits (`pending`) and happens in the transaction that ends the call.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from offhook import ids, jobs
+from offhook.compliance import Identifier, suppress
+from offhook.db import Tx
+from offhook.events import Log, Story
+from offhook.events.catalogue.leads import LeadErased
+from offhook.leads import store
+from offhook.leads.store import Row
+from offhook.privacy import Receipt, Vault
+
+Reason = Literal["request", "retention"]
+KIND = "leads.erase"
+HangUp = Callable[[Tx, UUID], Awaitable[bool]]
+"""Ask for the hang-up of the lead's open calls; whether there were any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What an erasure came to: a receipt, or `None` while a call is still being hung up."""
+
+    lead_id: UUID
+    receipt: Receipt | None
+
+
+class Erasures:
+    """Erases leads. One per process, built in wiring."""
+
+    def __init__(self, vault: Vault, log: Log, hang_up: HangUp) -> None:
+        self._vault = vault
+        self._log = log
+        self._hang_up = hang_up
+
+    async def erase(self, tx: Tx, lead: Row, *, reason: Reason, suppressing: bool) -> Erasure:
+        """Erase now, or as soon as its open call has ended. Idempotent: the first receipt stands.
+
+        `suppressing` also puts the number on the do-not-call list, where only its keyed hash outlives the person.
+        """
+        if lead.erased_at is not None:
+            return Erasure(lead.id, await self._vault.receipt_of(tx, lead.id))
+        if suppressing:
+            number = Identifier("phone", lead.number_tag)
+            await suppress(tx, self._log, [number], scope="seller", source="erasure", tag_version=self._vault.tag_version)
+        if await self._hang_up(tx, lead.id):
+            args = {"lead": lead.id.hex, "reason": reason, "suppress": suppressing}
+            await jobs.enqueue(tx, KIND, args, key=lead.id.hex, run_at=tx.now)
+            return Erasure(lead.id, None)
+        return Erasure(lead.id, await self._shred(tx, lead, reason, suppressing))
+
+    async def _shred(self, tx: Tx, lead: Row, reason: Reason, suppressing: bool) -> Receipt:
+        kept = ["client_ref_id as a keyed hash", "number and consent under the evidence key"]
+        kept += ["the suppression's keyed hash"] if suppressing else []
+        receipt = await self._vault.shred(tx, lead.id, reason=reason, kept=kept)
+        await store.erase(tx, lead.id)
+        fact = LeadErased(
+            subject_id=lead.id,
+            # No person stands behind it any more, so nothing could seal it, and nothing personal is in it.
+            story=Story(person=None, correlation=ids.show("lead", lead.id)),
+            reason=reason,
+            receipt_id=ids.show("rcp", receipt.id),
+            suppression_kept=suppressing,
+        )
+        await self._log.append(tx, [fact])
+        return receipt

@@ -1,0 +1,190 @@
+"""The paths under /v1/leads that a lead itself answers; the verbs that touch a cadence are dialing's."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from psycopg.errors import DeadlockDetected
+
+from offhook import clock, ids
+from offhook.db import Database, GroupCommit, Tenant, Tx
+from offhook.errors import Fault, Invalid
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, page, problem
+from offhook.leads import store
+from offhook.leads.erase import Erasures, Reason
+from offhook.leads.imports import Imports, read_csv, read_lead
+from offhook.leads.ingest import Duplicate, Ingested, Leads, Raced, Refused, Stored
+from offhook.leads.people import People
+from offhook.leads.preflight import Preflight
+from offhook.leads.wire import LeadIn
+
+MOST_IN_BATCH = 1000
+_TRIES = 5
+
+
+class Batch(Wire):
+    operations: list[dict[str, Any]]
+    atomic: bool = False
+
+
+class EraseIn(Wire):
+    reason: Reason = "request"
+    suppress: bool = True
+
+
+def router(door: Door, database: Database, leads: Leads, people: People, imports: Imports, erasures: Erasures) -> APIRouter:
+    """The routes, and the group in which single leads share their commits."""
+    api = APIRouter(prefix="/v1/leads", tags=["leads"])
+    group: GroupCommit[LeadIn, Ingested] = GroupCommit(database, leads.ingest)
+
+    @api.post("", status_code=201, responses={200: {"description": "The reference is known: the first lead stands."}})
+    async def create(request: Request, lead: LeadIn, who: Caller = caller("leads:write")) -> Response:
+        if "idempotency-key" in request.headers:
+            return await door.write(request, who, lambda tx: _create_one(tx, leads, lead))
+        for _ in range(_TRIES):
+            try:
+                return _answer(await group.submit(who.tenant, lead)).response()
+            except (Raced, DeadlockDetected):
+                continue
+        return _answer(await group.submit(who.tenant, lead)).response()
+
+    @api.post("/batch")
+    async def batch(request: Request, who: Caller = caller("leads:write")) -> Response:
+        read = [read_lead(body) for body in _bodies(await request.body(), request.headers.get("content-type", ""))]
+        answers = iter(await _ingest(database, leads, who.tenant, [lead for lead in read if isinstance(lead, LeadIn)]))
+        results = [_answer(one if isinstance(one, Refused) else next(answers)) for one in read]
+        return Answer(200, {"results": [{"index": i, "status": a.status, "body": a.body} for i, a in enumerate(results)]}).response()
+
+    @api.post("/check")
+    async def check(lead: LeadIn, who: Caller = caller("leads:write")) -> Response:
+        return await door.read(who, lambda tx: _check(tx, leads, lead))
+
+    @api.post("/import", status_code=202)
+    async def import_(
+        request: Request,
+        file: Annotated[UploadFile, File(description="A CSV file in UTF-8, with a head.")],
+        mapping: Annotated[str, Form(description="JSON: field of the lead to column, or to a constant.")],
+        who: Caller = caller("leads:write"),
+    ) -> Response:
+        rows = read_csv(await file.read(), _mapping(mapping))
+
+        async def start(tx: Tx) -> Answer:
+            return Answer(202, {"job_id": ids.show("job", await imports.start(tx, rows))})
+
+        return await door.write(request, who, start)
+
+    @api.get("")
+    async def list_(
+        who: Caller = caller("leads:read"), page: Page = page, status: str | None = None, campaign_id: str | None = None
+    ) -> Response:
+        campaign = _campaign(campaign_id)
+
+        async def read(tx: Tx) -> Answer:
+            after = UUID(page.after[0]) if page.after else None
+            rows = await store.listed(tx, status, campaign, after, page.limit + 1)
+            shown = [lead.shown(personal=who.may("leads:read-personal")) for lead in await people.open(tx, rows)]
+            return Answer(200, page.listed(shown, [[row.id.hex] for row in rows]))
+
+        return await door.read(who, read)
+
+    @api.get("/{ref}")
+    async def get(ref: str, who: Caller = caller("leads:read")) -> Response:
+        async def read(tx: Tx) -> Answer:
+            lead = await people.find(tx, ref)
+            return Answer(200, lead.shown(personal=who.may("leads:read-personal")), {"ETag": f'"{lead.row.version}"'})
+
+        return await door.read(who, read)
+
+    @api.post("/{ref}/erase", responses={202: {"description": "A call is being hung up first."}})
+    async def erase(ref: str, request: Request, body: EraseIn | None = None, who: Caller = caller("leads:erase")) -> Response:
+        wish = body or EraseIn()
+
+        async def act(tx: Tx) -> Answer:
+            lead = await people.find(tx, ref, lock=True)
+            erasure = await erasures.erase(tx, lead.row, reason=wish.reason, suppressing=wish.suppress)
+            head = {"id": lead.shown_id, "object": "erasure"}
+            if erasure.receipt is None:
+                return Answer(202, {**head, "status": "pending", "receipt": None})
+            return Answer(200, {**head, "status": "erased", "erased_at": clock.show(tx.now), "receipt": erasure.receipt.shown()})
+
+        return await door.write(request, who, act)
+
+    return api
+
+
+async def _create_one(tx: Tx, leads: Leads, lead: LeadIn) -> Answer:
+    return _answer((await leads.ingest(tx, [lead]))[0])
+
+
+async def _check(tx: Tx, leads: Leads, lead: LeadIn) -> Answer:
+    match (await leads.check(tx, [lead]))[0]:
+        case Refused(error):
+            raise error
+        case Preflight() as matrix:
+            return Answer(200, {"object": "preflight", **matrix.shown()})
+
+
+async def _ingest(database: Database, leads: Leads, tenant: Tenant, batch: list[LeadIn]) -> list[Ingested]:
+    """Ingest in one transaction; again when another request took one of the leads at the same moment."""
+    for last in (False,) * _TRIES + (True,):
+        try:
+            async with database.transaction(tenant) as tx:
+                return await leads.ingest(tx, batch) if batch else []
+        except (Raced, DeadlockDetected):
+            if last:
+                raise
+    return []
+
+
+def _answer(one: Ingested) -> Answer:
+    match one:
+        case Stored(_, body):
+            return Answer(201, body)
+        case Duplicate(body):
+            return Answer(200, body)
+        case Refused(error):
+            return problem(error)
+
+
+def _bodies(content: bytes, content_type: str) -> list[object]:
+    """The leads of a batch: bare, a line each (NDJSON), or as operations."""
+    if "ndjson" in content_type:
+        bodies = [_parse(line, f"line {n}") for n, line in enumerate(content.splitlines(), start=1) if line.strip()]
+    else:
+        whole = _parse(content, "body")
+        operations = whole.get("operations") if isinstance(whole, dict) else None
+        if not isinstance(operations, list):
+            raise Invalid([Fault("operations", "missing", 'Send {"operations": [{"op": "create", "body": {…}}]}, or NDJSON.')])
+        bodies = [_body(operation, i) for i, operation in enumerate(operations)]
+    if len(bodies) > MOST_IN_BATCH:
+        raise Invalid([Fault("operations", "too_many", f"A batch takes {MOST_IN_BATCH} leads at most; import a file for more.")])
+    return bodies
+
+
+def _parse(text: bytes, where: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as wrong:
+        detail = f"The {where} is not JSON: {wrong.msg} at column {wrong.colno}."
+        raise Invalid([Fault(where, "malformed_json", detail)], status=400) from None
+
+
+def _body(operation: object, index: int) -> object:
+    if not isinstance(operation, dict) or operation.get("op") != "create" or set(operation) - {"op", "body"}:
+        raise Invalid([Fault(f"operations.{index}", "bad_operation", 'A lead is only created: {"op": "create", "body": {…}}.')])
+    return operation.get("body")
+
+
+def _mapping(text: str) -> dict[str, str | dict[str, Any]]:
+    mapping = _parse(text.encode(), "mapping")
+    if not isinstance(mapping, dict) or not all(isinstance(source, str | dict) for source in mapping.values()):
+        raise Invalid([Fault("mapping", "wrong_type", "Send a JSON object: field of the lead to column, or to a constant.")])
+    return mapping
+
+
+def _campaign(shown: str | None) -> UUID | None:
+    try:
+        return ids.read("cmp", shown) if shown else None
+    except ids.NotAnId:
+        raise Invalid([Fault("campaign_id", "bad_id", "campaign_id is not the id of a campaign.")]) from None

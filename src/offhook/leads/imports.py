@@ -1,0 +1,191 @@
+"""Importing a CSV file: checked whole before anything is stored, then taken in chunk by chunk as a durable job.
+
+The mapping says for each field of a lead which column holds it, or a constant: `{"contact.phone": "phone",
+"consent.tier": {"constant": "written"}}`. Fields under `consent.` make one consent to voice calls. Each chunk waits
+sealed in the database and is taken in, counted and removed in one transaction: a killed import goes on where it was.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+
+from offhook.db import Database, Tx
+from offhook.errors import Fault, Invalid
+from offhook.jobs import Done, Job, Outcome, enqueue, progress
+from offhook.leads import store
+from offhook.leads.ingest import Duplicate, Ingested, Leads, Refused, Stored
+from offhook.leads.wire import LeadIn
+from offhook.privacy import Vault
+
+KIND = "leads.import"
+CHUNK = 500
+PROBLEMS_TOLD = 100
+_CONSENT_DEFAULTS = {"channel": "voice", "purpose": "marketing"}
+_FREE = ("visitor.", "merge_fields.", "metadata.")
+_FIELDS = {
+    "client_ref_id", "campaign_id", "contact.first_name", "contact.last_name", "contact.phone", "contact.email",
+    "contact.address.street", "contact.address.city", "contact.address.state", "contact.address.postal_code",
+    "contact.address.country", "consent.channel", "consent.purpose", "consent.tier", "consent.artificial_voice",
+    "consent.given_at", "consent.seller_id", "consent.evidence.url", "consent.evidence.text_sha256",
+    "consent.evidence.ip", "consent.evidence.certificate",
+}  # fmt: skip
+
+Mapping_ = Mapping[str, str | dict[str, Any]]
+
+
+def read_csv(content: bytes, mapping: Mapping_) -> list[dict[str, Any]]:
+    """The leads that the file's rows describe, as bodies not yet validated.
+
+    Raises Invalid, naming every place at once, when the file is not UTF-8, a mapped field does not exist, a column is
+    missing or a row has another number of columns than the head.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        line = content[: wrong.start].count(b"\n") + 1
+        raise Invalid([Fault("file", "not_utf8", f"Line {line} is not UTF-8; save the file as UTF-8.")]) from None
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        head = next(rows, [])
+        _check_mapping(mapping, head)
+        return [_lead(dict(zip(head, row, strict=True)), mapping) for row in _whole(rows, head)]
+    except csv.Error as wrong:
+        raise Invalid([Fault("file", "bad_csv", f"Line {rows.line_num}: {wrong}.")]) from None
+
+
+def _whole(rows: Iterator[list[str]], head: Sequence[str]) -> Iterable[list[str]]:
+    for number, row in enumerate(rows, start=1):
+        if row and len(row) != len(head):
+            raise Invalid([Fault("file", "bad_row", f"Row {number} has {len(row)} columns, the head has {len(head)}.")])
+        if row:
+            yield row
+
+
+def _check_mapping(mapping: Mapping_, head: Sequence[str]) -> None:
+    faults = []
+    for needed in ("client_ref_id", "contact.phone"):
+        if needed not in mapping:
+            faults.append(Fault(f"mapping.{needed}", "missing", f"Say which column holds {needed}."))
+    for field, source in mapping.items():
+        if field not in _FIELDS and not field.startswith(_FREE):
+            faults.append(Fault(f"mapping.{field}", "unknown_field", f"A lead has no field {field}."))
+        if isinstance(source, str) and source not in head:
+            faults.append(Fault(f"mapping.{field}", "no_such_column", f"The file has no column {source}; it has: {', '.join(head)}."))
+        if isinstance(source, dict) and set(source) != {"constant"}:
+            faults.append(Fault(f"mapping.{field}", "wrong_type", 'Give a column\'s name or {"constant": value}.'))
+    if faults:
+        raise Invalid(faults)
+
+
+def _lead(row: dict[str, str], mapping: Mapping_) -> dict[str, Any]:
+    lead: dict[str, Any] = {}
+    for field, source in mapping.items():
+        value = row[source].strip() if isinstance(source, str) else source["constant"]
+        if value != "":
+            _put(lead, field.split("."), value)
+    if "consent" in lead:
+        lead["consent"] = [{**_CONSENT_DEFAULTS, **lead["consent"]}]
+    return lead
+
+
+def _put(into: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for step in path[:-1]:
+        into = into.setdefault(step, {})
+    into[path[-1]] = value
+
+
+class Imports:
+    """Takes files in. One per process, built in wiring."""
+
+    def __init__(self, database: Database, vault: Vault, leads: Leads) -> None:
+        self._database = database
+        self._vault = vault
+        self._leads = leads
+
+    async def start(self, tx: Tx, rows: Sequence[dict[str, Any]]) -> UUID:
+        """Keep the rows, sealed, and have them taken in; the job's id."""
+        job = await enqueue(tx, KIND, {"rows": len(rows)})
+        await progress.start(tx, job, KIND, total=len(rows))
+        for n, start in enumerate(range(0, len(rows), CHUNK)):
+            sealed = self._vault.seal_own(tx, orjson.dumps(rows[start : start + CHUNK]), _place(job, n))
+            await store.put_chunk(tx, job, n, sealed)
+        return job
+
+    async def run(self, job: Job) -> Outcome:
+        """The job: chunk after chunk until none is left."""
+        while await self._take_in_next(job):
+            pass
+        return Done()
+
+    async def _take_in_next(self, job: Job) -> bool:
+        async with self._database.transaction(job.tenant) as tx:
+            shown = await progress.show(tx, job.id)
+            tally = Tally(shown["result"], shown["done"])
+            chunk = await store.take_chunk(tx, job.id)
+            if chunk is None:
+                await progress.report(tx, job.id, done=tally.rows, result=tally.result, status="done")
+                return False
+            n, sealed = chunk
+            rows = orjson.loads(self._vault.open_own(sealed, _place(job.id, n)))
+            await self._take_in(tx, rows, tally)
+            await progress.report(tx, job.id, done=tally.rows, result=tally.result)
+            return True
+
+    async def _take_in(self, tx: Tx, rows: Sequence[dict[str, Any]], tally: "Tally") -> None:
+        read = [read_lead(row) for row in rows]
+        answers = iter(await self._leads.ingest(tx, [lead for lead in read if isinstance(lead, LeadIn)]))
+        for lead in read:
+            tally.count(lead if isinstance(lead, Refused) else next(answers))
+
+
+class Tally:
+    """What became of an import's rows, in numbers, codes and row numbers."""
+
+    def __init__(self, result: dict[str, Any], rows: int) -> None:
+        self.rows = rows
+        self.result: dict[str, Any] = {
+            "accepted": 0, "held": 0, "rejected": 0, "duplicates": 0, "payload_differs": 0, "invalid": 0, "codes": {}, "problems": [],
+            **result,
+        }  # fmt: skip
+
+    def count(self, answer: Ingested) -> None:
+        self.rows += 1
+        match answer:
+            case Stored(body=body):
+                decision = body["preflight"]["decision"]
+                self.result[{"accept": "accepted", "hold": "held", "reject": "rejected"}[decision]] += 1
+                if decision == "reject":
+                    self._codes(check["code"] for check in body["preflight"]["checks"] if check["result"] == "block")
+            case Duplicate(body=body):
+                self.result["duplicates"] += 1
+                self.result["payload_differs"] += body["payload_differs"]
+            case Refused(error=error):
+                self.result["invalid"] += 1
+                self._codes([error.code])
+                self._tell(error.code, error.param)
+
+    def _codes(self, codes: Iterable[str]) -> None:
+        self.result["codes"] = dict(Counter(self.result["codes"]) + Counter(codes))
+
+    def _tell(self, code: str, param: str | None) -> None:
+        if len(self.result["problems"]) < PROBLEMS_TOLD:
+            self.result["problems"].append({"row": self.rows, "code": code, "param": param})
+
+
+def read_lead(body: object) -> LeadIn | Refused:
+    """The lead in a body, or every fault in it at once."""
+    try:
+        return LeadIn.model_validate(body)
+    except ValidationError as wrong:
+        faults = [Fault(".".join(map(str, fault["loc"])), fault["type"], fault["msg"]) for fault in wrong.errors()]
+        return Refused(Invalid(faults))
+
+
+def _place(job: UUID, n: int) -> bytes:
+    return b"import" + job.bytes + n.to_bytes(4, "big")

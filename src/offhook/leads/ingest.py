@@ -1,0 +1,287 @@
+"""From what a CRM sent to leads stored once, batch by batch.
+
+Everything of a batch happens in the caller's transaction: keys, rows, events, planned attempts and deliveries, or
+nothing. Two batches that race for one reference or one number are told apart by the table's own constraints: the loser
+raises `Raced`, rolls back and runs again, when it sees the winner.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from offhook import clock, ids
+from offhook.compliance import locate
+from offhook.db import Tx
+from offhook.errors import Conflict, Fault, Invalid, OffhookError
+from offhook.events import Fact, Log
+from offhook.events.catalogue.leads import LeadAccepted, LeadDuplicateIgnored, LeadRejected
+from offhook.leads import store
+from offhook.leads.people import preflight_of, story
+from offhook.leads.preflight import Campaign, Candidate, Check, CheckResult, Preflight, run
+from offhook.leads.store import Row
+from offhook.leads.wire import LeadIn
+from offhook.phone import NotAPhone, masked, parse
+from offhook.privacy import PersonKey, Vault
+
+FindCampaigns = Callable[[Tx, Sequence[str | None]], Awaitable[dict[str | None, Campaign]]]
+"""The campaigns behind these references (None: the default one); a reference without one is missing in the answer."""
+
+_NOT_A_PHONE = {
+    "unparsable": "contact.phone cannot be read as a number; send it like +14155550123.",
+    "impossible": "contact.phone has too few or too many digits; send it like +14155550123.",
+    "invalid": "contact.phone is a number that nobody can have; check its area code and exchange.",
+}
+
+
+class Raced(OffhookError):
+    """Another request took the same reference or number at this very moment; run again."""
+
+    status = 409
+    title = "Try again"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A new lead, accepted, held or rejected."""
+
+    id: UUID
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The reference is known; `body` tells of the first lead."""
+
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was stored; `error` says what to mend."""
+
+    error: OffhookError
+
+
+Ingested = Stored | Duplicate | Refused
+
+
+class Leads:
+    """The door for leads. One per process, built in wiring."""
+
+    def __init__(self, vault: Vault, log: Log, checks: Sequence[Check], find_campaigns: FindCampaigns) -> None:
+        self._vault = vault
+        self._log = log
+        self._checks = checks
+        self._find_campaigns = find_campaigns
+
+    async def ingest(self, tx: Tx, leads: Sequence[LeadIn]) -> list[Ingested]:
+        """One answer per lead, in order. Idempotent by `client_ref_id`, also within the batch."""
+        campaigns = await self._find_campaigns(tx, list({lead.campaign_id for lead in leads}))
+        candidates = [self._candidate(tx, lead, campaigns) for lead in leads]
+        good = [candidate for candidate in candidates if isinstance(candidate, Candidate)]
+        known = await store.by_refs(tx, [candidate.ref_tag for candidate in good])
+        fresh = _first_of_each_ref(good, known)
+        matrices = _within_batch(fresh, await run(tx, self._checks, fresh))
+        await self._store(tx, fresh, matrices)
+        first = {candidate.ref_tag: candidate for candidate in fresh}
+        later = await self._tell_duplicates(tx, good, first, known)
+        bodies = await self._bodies(tx, fresh, matrices)
+        return [self._answer(candidate, bodies, later) for candidate in candidates]
+
+    async def check(self, tx: Tx, leads: Sequence[LeadIn]) -> list[Preflight | Refused]:
+        """The matrix of each lead as it would be now; nothing is stored."""
+        campaigns = await self._find_campaigns(tx, list({lead.campaign_id for lead in leads}))
+        candidates = [self._candidate(tx, lead, campaigns) for lead in leads]
+        good = [candidate for candidate in candidates if isinstance(candidate, Candidate)]
+        matrices = iter(_within_batch(good, await run(tx, self._checks, good)))
+        return [candidate if isinstance(candidate, Refused) else next(matrices) for candidate in candidates]
+
+    def _candidate(self, tx: Tx, lead: LeadIn, campaigns: dict[str | None, Campaign]) -> Candidate | Refused:
+        phone = parse(lead.contact.phone)
+        if isinstance(phone, NotAPhone):
+            fault = Fault("contact.phone", phone.code, _NOT_A_PHONE[phone.code])
+            return Refused(Invalid([fault], code="invalid_phone"))
+        campaign = campaigns.get(lead.campaign_id)
+        if campaign is None:
+            return Refused(_no_campaign(lead.campaign_id))
+        address = lead.contact.address
+        return Candidate(
+            lead,
+            ids.new(),
+            phone,
+            ref_tag=self._vault.tag(tx.tenant, "ref", lead.client_ref_id),
+            payload_tag=self._vault.tag(tx.tenant, "payload", _canonical(lead)),
+            number_tag=self._vault.tag(tx.tenant, "phone", phone.e164),
+            location=locate(phone, state=address.state if address else None),
+            campaign=campaign,
+        )
+
+    async def _store(self, tx: Tx, fresh: Sequence[Candidate], matrices: Sequence[Preflight]) -> None:
+        if not fresh:
+            return
+        await self._vault.create(tx, [candidate.id for candidate in fresh])
+        operational = await self._vault.keys(tx, [candidate.id for candidate in fresh])
+        evidence = await self._vault.keys(tx, [candidate.id for candidate in fresh], "evidence")
+        pairs = list(zip(fresh, matrices, strict=True))
+        details = {candidate.id: _details(candidate) for candidate in fresh}
+        rows = [_row(c, m, details[c.id], _present(operational[c.id]), _present(evidence[c.id])) for c, m in pairs]
+        claims = [(candidate.number_tag, candidate.id) for candidate, matrix in pairs if matrix.decision != "reject"]
+        if len(await store.insert(tx, rows)) < len(rows) or await store.claim_numbers(tx, claims) < len(claims):
+            raise Raced("raced", "The same lead came in twice at the same moment; send it again.")
+        await self._log.append(tx, [_came_in(candidate, matrix, details[candidate.id]) for candidate, matrix in pairs])
+
+    async def _tell_duplicates(
+        self, tx: Tx, good: Sequence[Candidate], first: dict[bytes, Candidate], known: dict[bytes, Row]
+    ) -> dict[UUID, dict[str, Any]]:
+        again = [candidate for candidate in good if first.get(candidate.ref_tag) is not candidate]
+        missing = [candidate.ref_tag for candidate in again if candidate.ref_tag not in known]
+        rows = {**known, **(await store.by_refs(tx, missing) if missing else {})}
+        alive = [candidate for candidate in again if rows[candidate.ref_tag].erased_at is None]
+        await self._log.append(tx, [_came_again(candidate, rows[candidate.ref_tag]) for candidate in alive])
+        return {candidate.id: _duplicate_body(candidate, rows[candidate.ref_tag]) for candidate in again}
+
+    async def _bodies(
+        self, tx: Tx, fresh: Sequence[Candidate], matrices: Sequence[Preflight]
+    ) -> dict[UUID, dict[str, Any]]:
+        # Read back: planning, a reaction to lead.accepted, gave each its status and its next attempt.
+        states = await store.states(tx, [candidate.id for candidate in fresh]) if fresh else {}
+        bodies = {}
+        for candidate, matrix in zip(fresh, matrices, strict=True):
+            status, next_attempt_at = states[candidate.id]
+            created = clock.show(tx.now)
+            told = {"duplicate": False, "payload_differs": False, "next_attempt_at": clock.show_or_null(next_attempt_at)}
+            bodies[candidate.id] = {
+                **_head(candidate.id, candidate.lead.client_ref_id, status),
+                **told,
+                "created_at": created,
+                "preflight": matrix.shown(),
+            }
+        return bodies
+
+    def _answer(
+        self, candidate: Candidate | Refused, bodies: dict[UUID, dict[str, Any]], later: dict[UUID, dict[str, Any]]
+    ) -> Ingested:
+        if isinstance(candidate, Refused):
+            return candidate
+        if body := bodies.get(candidate.id):
+            return Stored(candidate.id, body)
+        return Duplicate(later[candidate.id])
+
+
+def _canonical(lead: LeadIn) -> bytes:
+    return orjson.dumps(lead.model_dump(), option=orjson.OPT_SORT_KEYS)
+
+
+def _no_campaign(ref: str | None) -> OffhookError:
+    if ref is None:
+        return Conflict("no_default_campaign", "There is no default campaign; name one in campaign_id.", param="campaign_id")
+    return Invalid([Fault("campaign_id", "no_such_campaign", "There is no campaign with this id.")])
+
+
+def _first_of_each_ref(candidates: Sequence[Candidate], known: dict[bytes, Row]) -> list[Candidate]:
+    first: dict[bytes, Candidate] = {}
+    for candidate in candidates:
+        if candidate.ref_tag not in known:
+            first.setdefault(candidate.ref_tag, candidate)
+    return list(first.values())
+
+
+def _within_batch(candidates: Sequence[Candidate], matrices: Sequence[Preflight]) -> list[Preflight]:
+    """The matrices, where a number that an earlier lead of the same batch takes is a duplicate as well."""
+    taken: set[bytes] = set()
+    judged = []
+    for candidate, matrix in zip(candidates, matrices, strict=True):
+        if candidate.number_tag in taken:
+            checks = [_as_duplicate(check) if check.name == "duplicate_phone" else check for check in matrix.checks]
+            matrix = Preflight(tuple(checks))
+        elif matrix.decision != "reject":
+            taken.add(candidate.number_tag)
+        judged.append(matrix)
+    return judged
+
+
+def _as_duplicate(check: CheckResult) -> CheckResult:
+    return CheckResult(check.name, "block", "DUPLICATE_PHONE", check.rule, "Another lead has this number.")
+
+
+def _details(candidate: Candidate) -> dict[str, Any]:
+    lead = candidate.lead.model_dump(mode="json", exclude={"campaign_id"})
+    lead["contact"]["phone"] = candidate.phone.e164
+    return lead
+
+
+def _row(
+    candidate: Candidate, matrix: Preflight, details: dict[str, Any], operational: PersonKey, evidence: PersonKey
+) -> dict[str, Any]:
+    place = candidate.location
+    kept = orjson.dumps({"phone": candidate.phone.e164, "consent": details["consent"]})
+    return {
+        "id": candidate.id,
+        "ref_tag": candidate.ref_tag,
+        "payload_tag": candidate.payload_tag,
+        "campaign_id": candidate.campaign.id,
+        "status": {"accept": "accepted", "hold": "held", "reject": "rejected"}[matrix.decision],
+        "number_tag": candidate.number_tag,
+        "zones": getattr(place, "zones", ()),
+        "jurisdictions": getattr(place, "jurisdictions", ()),
+        "preflight": [
+            [check.name, check.result, check.code, check.rule, check.detail, check.until and check.until.isoformat()]
+            for check in matrix.checks
+        ],
+        "details": operational.seal(orjson.dumps(details), b"lead.details"),
+        "evidence": evidence.seal(kept, b"lead.evidence"),
+    }
+
+
+def _present(key: object) -> PersonKey:
+    if not isinstance(key, PersonKey):
+        raise OffhookError("no_person_key", "A person who was just made has no key.")
+    return key
+
+
+def _came_in(candidate: Candidate, matrix: Preflight, details: dict[str, Any]) -> Fact:
+    status = {"accept": "accepted", "hold": "held", "reject": "rejected"}[matrix.decision]
+    zones = getattr(candidate.location, "zones", ())
+    about = story(candidate.id, details, status, zones)
+    ref = candidate.lead.client_ref_id
+    if matrix.decision == "reject":
+        return LeadRejected(subject_id=candidate.id, story=about, client_ref_id=ref, codes=matrix.codes)
+    return LeadAccepted(
+        subject_id=candidate.id,
+        story=about,
+        client_ref_id=ref,
+        campaign_id=ids.show("cmp", candidate.campaign.id),
+        phone=masked(candidate.phone.e164),
+        decision=matrix.decision,
+        codes=matrix.codes,
+        hold_until=matrix.hold_until,
+        timezones=list(zones),
+    )
+
+
+def _came_again(candidate: Candidate, row: Row) -> Fact:
+    details = {"client_ref_id": candidate.lead.client_ref_id, "metadata": {}, "visitor": None}
+    return LeadDuplicateIgnored(
+        subject_id=row.id,
+        story=story(row.id, details, row.status, row.zones),
+        payload_differs=row.payload_tag != candidate.payload_tag,
+        first_seen_at=row.created_at,
+    )
+
+
+def _duplicate_body(candidate: Candidate, row: Row) -> dict[str, Any]:
+    return {
+        **_head(row.id, candidate.lead.client_ref_id, row.status),
+        "duplicate": True,
+        "payload_differs": row.payload_tag != candidate.payload_tag,
+        "next_attempt_at": clock.show_or_null(row.next_attempt_at),
+        "created_at": clock.show(row.created_at),
+        "preflight": preflight_of(row).shown(),
+    }
+
+
+def _head(id: UUID, ref: str, status: str) -> dict[str, Any]:
+    return {"id": ids.show("lead", id), "object": "lead", "client_ref_id": ref, "status": status}

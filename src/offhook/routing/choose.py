@@ -1,0 +1,74 @@
+"""`choose` before the dial, `confirm` before the promise: each leases in the caller's transaction and says why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from offhook import ids
+from offhook.db import Tx
+from offhook.routing import store
+
+RULE = "priority: the lowest number first, then the target that was made first"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The human's end that was leased for a call."""
+
+    target_id: UUID
+    kind: Literal["did", "sip", "queue"]
+    address: str
+    timeout_s: int
+    decision_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NoTarget:
+    """Nobody can take it now; `blockers` says why, target by target."""
+
+    blockers: tuple[str, ...]
+    decision_id: UUID
+
+
+async def choose(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: datetime) -> dict[UUID, Placement]:
+    """Lease one slot for each of these calls, in order, until `until`; calls for whom none is left are not in the answer.
+
+    Idempotent: a call that holds a slot keeps it. The caller bounds how many it asks for by its campaign's cap.
+    """
+    candidates = await store.candidates(tx)
+    leased = await store.lease(tx, campaign_id, calls, until)
+    placed = {call: _placement(target, candidates, ids.new()) for call, target in leased.items()}
+    rows = [
+        (placed[call].decision_id if call in placed else ids.new(), call, "dial", leased.get(call), _record(candidates))
+        for call in calls
+    ]
+    await store.record(tx, rows)
+    return placed
+
+
+async def confirm(tx: Tx, campaign_id: UUID, call_id: UUID, until: datetime) -> Placement | NoTarget:
+    """Ask again for the slot of a call about to be transferred; another one when its own is no longer to be had."""
+    candidates = await store.candidates(tx)
+    decision = ids.new()
+    target = await store.held_slot(tx, call_id, until)
+    if target is None:
+        await store.release(tx, [call_id])
+        target = (await store.lease(tx, campaign_id, [call_id], until)).get(call_id)
+    await store.record(tx, [(decision, call_id, "transfer", target, _record(candidates))])
+    if target is None:
+        return NoTarget(tuple(f"{ids.show('tgt', c.id)}: {b}" for c in candidates for b in c.blockers()), decision)
+    return _placement(target, candidates, decision)
+
+
+def _placement(target: UUID, candidates: Sequence[store.Candidate], decision: UUID) -> Placement:
+    chosen = next(candidate for candidate in candidates if candidate.id == target)
+    return Placement(chosen.id, chosen.kind, chosen.address, chosen.timeout_s, decision)
+
+
+def _record(candidates: Sequence[store.Candidate]) -> dict[str, Any]:
+    considered = [
+        {"target": ids.show("tgt", c.id), "priority": c.priority, "free": c.free, "blockers": c.blockers()} for c in candidates
+    ]
+    return {"rule": RULE, "considered": considered}

@@ -1,0 +1,27 @@
+"""Leases of slots: how many are free, hold one longer, give one back."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from offhook.db import Tx
+from offhook.routing import store
+
+
+async def free_slots(tx: Tx, campaign_id: UUID, cap: int) -> int:
+    """How many more slots this campaign may lease now: what the floor has left, at most `cap` less what it holds.
+
+    Exact only under the campaign's lock, which the caller holds.
+    """
+    free, held = await store.free_and_held(tx, campaign_id)
+    return max(0, min(free, cap - held))
+
+
+async def hold(tx: Tx, call_id: UUID, until: datetime) -> None:
+    """Keep the call's slot until `until`; never shortens. Nothing happens when it holds none."""
+    await store.extend(tx, call_id, until)
+
+
+async def release(tx: Tx, calls: Sequence[UUID]) -> int:
+    """Give back the slots of these calls; how many there were. Idempotent."""
+    return await store.release(tx, calls)

@@ -1,0 +1,54 @@
+"""The paths of post-backs, opt-outs and suppressions."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from offhook import clock, compliance, ids
+from offhook.db import Tx
+from offhook.errors import OffhookError
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, page, problem
+from offhook.sync.optouts import OptOuts
+from offhook.sync.postbacks import PostBacks
+from offhook.sync.wire import OptOutIn, PostBackIn
+
+
+class PostBackBatch(Wire):
+    operations: list[dict[str, Any]]
+
+
+def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
+    """`/v1/postbacks`, `/v1/opt-outs`, `/v1/suppressions`."""
+    api = APIRouter(prefix="/v1")
+
+    @api.post("/postbacks", status_code=201, tags=["sync"])
+    async def post_back(request: Request, said: PostBackIn, who: Caller = caller("sync:write")) -> Response:
+        async def act(tx: Tx) -> Answer:
+            return Answer(*await post_backs.take(tx, said))
+
+        return await door.write(request, who, act)
+
+    @api.post("/opt-outs", status_code=201, tags=["sync"])
+    async def opt_out(request: Request, wish: OptOutIn, who: Caller = caller("sync:write")) -> Response:
+        async def act(tx: Tx) -> Answer:
+            new, answer = await opt_outs.take(tx, wish)
+            return Answer(201 if new else 200, answer)
+
+        return await door.write(request, who, act)
+
+    @api.get("/suppressions", tags=["sync"])
+    async def suppressions(who: Caller = caller("sync:read"), page: Page = page) -> Response:
+        async def read(tx: Tx) -> Answer:
+            rows = await compliance.store.listed(tx, UUID(page.after[0]) if page.after else None, page.limit + 1)
+            return Answer(200, page.listed([_suppression(row) for row in rows], [[row["id"].hex] for row in rows]))
+
+        return await door.read(who, read)
+
+    return api
+
+
+def _suppression(row: dict[str, Any]) -> dict[str, Any]:
+    times = {name: clock.show(row[name]) for name in ("effective_at", "created_at", "updated_at")}
+    return {"id": ids.show("sup", row["id"]), "object": "suppression", **{k: row[k] for k in ("scope", "kind", "source", "version")}, **times}

@@ -1,0 +1,229 @@
+"""Post-backs: conversion, dnc, reconnect, disposition."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from offhook import ids
+from offhook.db import Tx
+from offhook.errors import Conflict, Fault, Invalid, NotFound
+from offhook.events import Actor, Event, Log
+from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadReconnectRequested
+from offhook.leads import Lead, People, settle, with_number
+from offhook.phone import NotAPhone, parse
+from offhook.privacy import Vault
+from offhook.sync import store
+from offhook.sync.optouts import OptOuts
+from offhook.sync.wire import OptOutIn, PostBackIn
+
+KEPT = timedelta(days=30)
+"""How long a post-back waits for a lead that has not come yet."""
+
+Reconnect = Callable[[Tx, Lead, datetime], Awaitable[datetime]]
+"""Start the lead's cadence anew from this instant on; when its next attempt is due."""
+LeadOfCall = Callable[[Tx, UUID], Awaitable[UUID | None]]
+SetDisposition = Callable[[Tx, Lead, dict[str, Any]], Awaitable[bool]]
+"""Note the disposition on the lead's latest call; whether there was one."""
+
+_WRONG_NUMBER = "phone cannot be a number; send it like +14155550123."
+
+
+class PostBacks:
+    """Applies post-backs. One per process, built in wiring."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        log: Log,
+        people: People,
+        opt_outs: OptOuts,
+        *,
+        reconnect: Reconnect,
+        lead_of_call: LeadOfCall,
+        set_disposition: SetDisposition,
+    ) -> None:
+        self._vault = vault
+        self._log = log
+        self._people = people
+        self._opt_outs = opt_outs
+        self._reconnect = reconnect
+        self._lead_of_call = lead_of_call
+        self._set_disposition = set_disposition
+
+    async def take(self, tx: Tx, said: PostBackIn) -> tuple[int, dict[str, Any]]:
+        """Apply it: the HTTP status (201 new, 200 repeated, 202 its lead is not here yet) and the answer.
+
+        Raises Conflict `suppressed` or `converted` for a reconnect that is not allowed; nothing is kept of it then.
+        """
+        external = self._vault.tag(tx.tenant, "external", f"{said.type}:{said.external_ref}") if said.external_ref else None
+        if external:
+            await store.take_turn(tx, external)
+            if known := await store.find_postback(tx, said.type, external):
+                return 200, {**known[1], "duplicate": True}
+        id = ids.new()
+        lead = await self._find(tx, said)
+        content = None if lead else self._vault.seal_own(tx, said.model_dump_json().encode(), _place(id))
+        answer = await self._apply(tx, id, said, lead)
+        await store.insert_postback(
+            tx,
+            id=id,
+            type=said.type,
+            external_tag=external,
+            ref_tag=self._vault.tag(tx.tenant, "ref", said.client_ref_id) if said.client_ref_id else None,
+            lead_id=lead.id if lead else None,
+            content=content if not answer["applied"] else None,
+            occurred_at=said.occurred_at or tx.now,
+            answer=answer,
+        )
+        return 201 if lead or answer["applied"] else 202, {**answer, "duplicate": False}
+
+    async def lead_came(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Within(LeadAccepted): apply what the CRM said about this lead before the lead itself came."""
+        refs = {self._vault.tag(tx.tenant, "ref", cast(LeadAccepted, one.fact).client_ref_id): one.fact.subject_id for one in events}
+        since = tx.now - KEPT
+        for tag in await store.refs_waiting(tx, list(refs), since):
+            for id, sealed in await store.waiting(tx, tag, since):
+                said = PostBackIn.model_validate_json(self._vault.open_own(sealed, _place(id)))
+                lead = (await self._people.of(tx, [refs[tag]]))[refs[tag]]
+                await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, id, said, lead))
+
+    async def _apply_late(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
+        try:
+            return await self._apply(tx, id, said, lead)
+        except Conflict as refusal:
+            return _answer(id, lead.row.status, applied=False, reason=refusal.code)
+
+    async def _apply(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead | None) -> dict[str, Any]:
+        if lead is None:
+            return await self._apply_to_nobody(tx, id, said)
+        if not lead.details:
+            return _answer(id, "erased", applied=False, reason="erased")
+        match said.type:
+            case "conversion":
+                return await self._convert(tx, id, said, lead)
+            case "dnc":
+                return await self._dnc(tx, id, lead)
+            case "reconnect":
+                return await self._connect_again(tx, id, said, lead)
+            case "disposition":
+                noted = await self._set_disposition(tx, lead, said.data)
+                return _answer(id, lead.row.status, applied=noted, reason=None if noted else "no_call_yet")
+
+    async def _apply_to_nobody(self, tx: Tx, id: UUID, said: PostBackIn) -> dict[str, Any]:
+        if said.type == "dnc" and said.phone:
+            _, stopped = await self._opt_outs.take(tx, OptOutIn(channel="crm", phone=said.phone))
+            return _answer(id, None, cancelled=stopped["attempts_cancelled"], cut=len(stopped["calls_cut"]))
+        return _answer(id, None, applied=False, reason="unknown_lead")
+
+    async def _convert(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
+        if lead.row.status == "converted" or _older(said, lead):
+            return _answer(id, lead.row.status, applied=False, reason="already_converted" if lead.row.status == "converted" else "outdated")
+        suppressed = lead.row.status in ("opted_out", "dnc")
+        if not suppressed:
+            await settle(tx, lead.id, "converted", "conversion", said.occurred_at or tx.now)
+        status = lead.row.status if suppressed else "converted"
+        value, currency = said.data.get("value_micros"), said.data.get("currency")
+        fact = LeadConverted(
+            subject_id=lead.id,
+            story=lead.story(status=status),
+            actor=Actor("api_key"),
+            postback_id=ids.show("psb", id),
+            value_micros=value if isinstance(value, int) else None,
+            currency=currency if isinstance(currency, str) else None,
+        )
+        effects = await self._log.append(tx, [fact])
+        return _answer(id, status, cancelled=effects["attempts_cancelled"])
+
+    async def _dnc(self, tx: Tx, id: UUID, lead: Lead) -> dict[str, Any]:
+        made, cut = await self._opt_outs.suppress_lead(tx, lead, "crm")
+        if lead.row.status in ("dnc", "opted_out"):
+            return _answer(id, lead.row.status, cut=len(cut))
+        await settle(tx, lead.id, "dnc", "dnc", tx.now)
+        fact = LeadDncAdded(
+            subject_id=lead.id,
+            story=lead.story(status="dnc"),
+            actor=Actor("api_key"),
+            postback_id=ids.show("psb", id),
+            scope="seller",
+            suppression_ids=[ids.show("sup", one) for one in made],
+        )
+        effects = await self._log.append(tx, [fact])
+        return _answer(id, "dnc", cancelled=effects["attempts_cancelled"], cut=len(cut))
+
+    async def _connect_again(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
+        if lead.row.status in ("opted_out", "dnc"):
+            raise Conflict("suppressed", "The person said stop; a suppression is never undone by a post-back.")
+        if lead.row.status == "rejected":
+            raise Conflict("rejected", "The lead was rejected at its pre-flight; GET it to see why.")
+        if lead.row.status == "converted" and said.data.get("reopen") is not True:
+            raise Conflict("converted", "The lead is converted; send data.reopen: true to call it again.")
+        if _older(said, lead):
+            return _answer(id, lead.row.status, applied=False, reason="outdated")
+        due_at = await self._reconnect(tx, lead, _instant(said.data.get("at")) or tx.now)
+        await settle(tx, lead.id, "scheduled", "reconnect", said.occurred_at or tx.now, next_attempt_at=due_at)
+        fact = LeadReconnectRequested(
+            subject_id=lead.id, story=lead.story(status="scheduled"), actor=Actor("api_key"), postback_id=ids.show("psb", id), due_at=due_at
+        )
+        await self._log.append(tx, [fact])
+        return _answer(id, "scheduled")
+
+    async def _find(self, tx: Tx, said: PostBackIn) -> Lead | None:
+        if said.phone:
+            return await self._by_phone(tx, said.phone)
+        if said.call_id:
+            return await self._by_call(tx, said.call_id)
+        try:
+            return await self._people.find(tx, said.lead_id or f"ext:{said.client_ref_id}", lock=True)
+        except NotFound:
+            return None
+
+    async def _by_phone(self, tx: Tx, raw: str) -> Lead | None:
+        phone = parse(raw)
+        if isinstance(phone, NotAPhone):
+            raise Invalid([Fault("phone", phone.code, _WRONG_NUMBER)], code="invalid_phone")
+        leads = await self._people.of(tx, await with_number(tx, self._vault.tag(tx.tenant, "phone", phone.e164)))
+        alive = [lead for lead in leads.values() if lead.details and lead.row.status != "rejected"]
+        return alive[-1] if alive else None
+
+    async def _by_call(self, tx: Tx, shown: str) -> Lead | None:
+        try:
+            lead = await self._lead_of_call(tx, ids.read("call", shown))
+        except ids.NotAnId:
+            raise Invalid([Fault("call_id", "bad_id", "call_id is not the id of a call.")]) from None
+        return (await self._people.of(tx, [lead])).get(lead) if lead else None
+
+
+def _older(said: PostBackIn, lead: Lead) -> bool:
+    settled = lead.row.settled_at
+    return said.occurred_at is not None and settled is not None and said.occurred_at < settled
+
+
+def _instant(text: object) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Invalid([Fault("data.at", "bad_instant", "data.at must be an instant like 2026-11-24T15:00:00Z.")])
+    return at
+
+
+def _answer(
+    id: UUID, status: str | None, *, applied: bool = True, cancelled: int = 0, cut: int = 0, reason: str | None = None
+) -> dict[str, Any]:
+    return {
+        "id": ids.show("psb", id),
+        "object": "postback",
+        "applied": applied,
+        "effect": {"lead_status": status, "attempts_cancelled": cancelled, "calls_cut": cut},
+        "reason": reason,
+    }
+
+
+def _place(id: UUID) -> bytes:
+    return b"postback" + id.bytes
+
+

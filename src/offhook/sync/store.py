@@ -1,0 +1,122 @@
+"""The SQL of post-backs and opt-outs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from offhook.db import Tx
+
+
+async def take_turn(tx: Tx, tag: bytes) -> None:
+    """Post-backs about one lead or one external reference take turns until the commit."""
+    await tx.run("select pg_advisory_xact_lock(hashtextextended(encode(%(tag)b, 'hex'), 3))", {"tag": tag})
+
+
+async def find_postback(tx: Tx, type: str, external_tag: bytes) -> tuple[UUID, dict[str, Any]] | None:
+    row = await tx.row(
+        "select id, answer from postback where workspace_id = %(ws)s and environment = %(env)s and type = %(type)s"
+        " and external_tag = %(tag)b",
+        {**tx.keys, "type": type, "tag": external_tag},
+    )
+    return (row[0], row[1]) if row else None
+
+
+async def insert_postback(
+    tx: Tx,
+    *,
+    id: UUID,
+    type: str,
+    external_tag: bytes | None,
+    ref_tag: bytes | None,
+    lead_id: UUID | None,
+    content: bytes | None,
+    occurred_at: datetime,
+    answer: dict[str, Any],
+) -> None:
+    await tx.run(
+        "insert into postback (workspace_id, environment, id, type, external_tag, ref_tag, lead_id, content, occurred_at, applied, answer,"
+        " created_at) values (%(ws)s, %(env)s, %(id)s, %(type)s, %(external)b, %(ref)b, %(lead)s, %(content)b, %(at)s, %(applied)s,"
+        " %(answer)s, %(now)s)",
+        {
+            **tx.keys,
+            "id": id,
+            "type": type,
+            "external": external_tag,
+            "ref": ref_tag,
+            "lead": lead_id,
+            "content": content,
+            "at": occurred_at,
+            "applied": answer["applied"],
+            "answer": Jsonb(answer),
+            "now": tx.now,
+        },
+    )
+
+
+async def waiting(tx: Tx, ref_tag: bytes, since: datetime) -> list[tuple[UUID, bytes]]:
+    """(id, sealed content) of the post-backs that came before their lead, oldest word first, not older than `since`."""
+    rows = await tx.rows(
+        "select id, content from postback where workspace_id = %(ws)s and environment = %(env)s and ref_tag = %(tag)b and not applied"
+        " and content is not null and created_at > %(since)s order by occurred_at, id for no key update",
+        {**tx.keys, "tag": ref_tag, "since": since},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def refs_waiting(tx: Tx, ref_tags: list[bytes], since: datetime) -> list[bytes]:
+    """Those of these references that post-backs wait for."""
+    rows = await tx.rows(
+        "select distinct ref_tag from postback where workspace_id = %(ws)s and environment = %(env)s and ref_tag = any(%(tags)b::bytea[])"
+        " and not applied and content is not null and created_at > %(since)s",
+        {**tx.keys, "tags": ref_tags, "since": since},
+    )
+    return [row[0] for row in rows]
+
+
+async def answer_postback(tx: Tx, id: UUID, lead_id: UUID | None, answer: dict[str, Any]) -> None:
+    """The post-back found its lead at last; what waited of it is forgotten."""
+    await tx.run(
+        "update postback set applied = %(applied)s, answer = %(answer)s, lead_id = %(lead)s, content = null"
+        " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+        {**tx.keys, "id": id, "lead": lead_id, "applied": answer["applied"], "answer": Jsonb(answer)},
+    )
+
+
+async def drop_expired(tx: Tx, before: datetime) -> int:
+    """Forget the content of post-backs whose lead never came."""
+    return await tx.run(
+        "update postback set content = null where workspace_id = %(ws)s and environment = %(env)s and not applied"
+        " and content is not null and created_at < %(before)s",
+        {**tx.keys, "before": before},
+    )
+
+
+async def find_opt_out(tx: Tx, tag: bytes, scope: str, channel: str) -> tuple[UUID, dict[str, Any]] | None:
+    row = await tx.row(
+        "select id, answer from opt_out where workspace_id = %(ws)s and environment = %(env)s and tag = %(tag)b and scope = %(scope)s"
+        " and channel = %(channel)s",
+        {**tx.keys, "tag": tag, "scope": scope, "channel": channel},
+    )
+    return (row[0], row[1]) if row else None
+
+
+async def insert_opt_out(
+    tx: Tx, *, id: UUID, channel: str, scope: str, tag: bytes, lead_id: UUID | None, evidence: bytes | None, answer: dict[str, Any]
+) -> None:
+    await tx.run(
+        "insert into opt_out (workspace_id, environment, id, channel, scope, tag, lead_id, evidence, answer, effective_at, created_at)"
+        " values (%(ws)s, %(env)s, %(id)s, %(channel)s, %(scope)s, %(tag)b, %(lead)s, %(evidence)b, %(answer)s, %(now)s, %(now)s)",
+        {
+            **tx.keys,
+            "id": id,
+            "channel": channel,
+            "scope": scope,
+            "tag": tag,
+            "lead": lead_id,
+            "evidence": evidence,
+            "answer": Jsonb(answer),
+            "now": tx.now,
+        },
+    )

@@ -1,0 +1,100 @@
+"""Whose turn it is: one lane per endpoint, so that no receiver waits for another.
+
+Endpoints take turns. Within one, first tries go before retries, except that every fourth turn is a retry's, so that
+neither starves. An endpoint has at most MOST_IN_FLIGHT requests under way; one that is slow or down loses half of that
+each time and gains one with each quick answer, so the process's own limit is never filled with waiting for the dead.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from uuid import UUID
+
+from offhook.webhooks.parcel import Parcel
+
+MOST_IN_FLIGHT = 16
+FIRST_IN_FLIGHT = 4
+MOST_PER_ENDPOINT = 1000
+ALWAYS_PER_ENDPOINT = 64
+"""Room that every endpoint has, however full the memory is of others' parcels."""
+_RETRY_TURN = 4
+
+
+class Lane:
+    """What waits for one endpoint, and how much may be under way to it."""
+
+    __slots__ = ("allowed", "first", "in_flight", "listed", "retries", "turn")
+
+    def __init__(self) -> None:
+        self.first: deque[Parcel] = deque()
+        self.retries: deque[Parcel] = deque()
+        self.in_flight = 0
+        self.allowed = FIRST_IN_FLIGHT
+        self.turn = 0
+        self.listed = False
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.retries)
+
+    @property
+    def ready(self) -> bool:
+        return self.in_flight < self.allowed and bool(self.first or self.retries)
+
+    def take(self) -> Parcel:
+        self.turn += 1
+        self.in_flight += 1
+        retrys_turn = self.turn % _RETRY_TURN == 0 or not self.first
+        return self.retries.popleft() if self.retries and retrys_turn else self.first.popleft()
+
+
+class Queues:
+    """The lanes of a process, and how many parcels it may hold in memory."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._lanes: dict[UUID, Lane] = {}
+        self._turns: deque[UUID] = deque()
+        self.held = 0
+        """Parcels in memory: waiting, under way, or with a result that is not yet written."""
+
+    def room(self, endpoint: UUID) -> int:
+        """How many more parcels may wait for this endpoint."""
+        lane = self._lanes.get(endpoint)
+        waiting = len(lane) if lane else 0
+        shared = min(MOST_PER_ENDPOINT - waiting, self._capacity - self.held)
+        return max(ALWAYS_PER_ENDPOINT - waiting, shared, 0)
+
+    def put(self, parcels: Iterable[Parcel]) -> None:
+        """Let them wait for their turn."""
+        for parcel in parcels:
+            lane = self._lanes.setdefault(parcel.endpoint, Lane())
+            (lane.retries if parcel.tries else lane.first).append(parcel)
+            self.held += 1
+            self._list(parcel.endpoint, lane)
+
+    def take(self) -> Parcel | None:
+        """The parcel whose turn it is; None when none may be sent now. `answered` must follow."""
+        while self._turns:
+            endpoint = self._turns.popleft()
+            lane = self._lanes[endpoint]
+            lane.listed = False
+            if lane.ready:
+                parcel = lane.take()
+                self._list(endpoint, lane)
+                return parcel
+        return None
+
+    def answered(self, parcel: Parcel, *, quickly: bool) -> None:
+        """Its request is over; `quickly` unless the endpoint kept us waiting or did not answer at all."""
+        lane = self._lanes[parcel.endpoint]
+        lane.in_flight -= 1
+        lane.allowed = min(lane.allowed + 1, MOST_IN_FLIGHT) if quickly else max(lane.allowed // 2, 1)
+        self._list(parcel.endpoint, lane)
+
+    def recorded(self, count: int) -> None:
+        """The results of that many parcels are written: they are no longer in memory."""
+        self.held -= count
+
+    def _list(self, endpoint: UUID, lane: Lane) -> None:
+        if lane.ready and not lane.listed:
+            lane.listed = True
+            self._turns.append(endpoint)
