@@ -1,10 +1,16 @@
 """What a test stands on: a database of its own, keys, the log, a tenant, and a clock that can be moved."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
+from starlette.types import ASGIApp, Message, Scope
 
 from offhook import access, ids
 from offhook.db import Database, Tenant, Wakeups
@@ -29,6 +35,106 @@ class TimeTravel:
         """It is later by that much."""
         async with self._database.transaction(self._tenant) as tx:
             await access.set_clock(tx, tx.offset + by)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the API answered."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.content)
+
+
+class Client:
+    """Speaks to an ASGI application in this process, as the bearer of a key."""
+
+    def __init__(self, app: ASGIApp, key: str | None = None) -> None:
+        self._app = app
+        self._key = key
+
+    async def request(
+        self, method: str, path: str, body: Any = None, *, content: bytes | None = None, **headers: str
+    ) -> Reply:
+        """Send `body` as JSON, or `content` as it is. Headers are named with underscores."""
+        sent = orjson.dumps(body) if content is None and body is not None else content or b""
+        messages: list[Message] = []
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(self._scope(method, path, sent, headers), _receive_of(sent), send)
+        start = messages[0]
+        chunks = b"".join(message.get("body", b"") for message in messages[1:])
+        return Reply(start["status"], {k.decode().lower(): v.decode() for k, v in start["headers"]}, chunks)
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        return await self.request("GET", path, **headers)
+
+    async def post(self, path: str, body: Any = None, **headers: str) -> Reply:
+        return await self.request("POST", path, body, **headers)
+
+    async def patch(self, path: str, body: Any = None, **headers: str) -> Reply:
+        return await self.request("PATCH", path, body, **headers)
+
+    async def delete(self, path: str, **headers: str) -> Reply:
+        return await self.request("DELETE", path, **headers)
+
+    @asynccontextmanager
+    async def stream(self, path: str, **headers: str) -> AsyncIterator["asyncio.Queue[bytes]"]:
+        """The chunks of an endless answer, as they come; the connection ends with the block."""
+        chunks: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await chunks.put(message.get("body", b""))
+
+        task = asyncio.create_task(self._app(self._scope("GET", path, b"", headers), _receive_of(b""), send))  # type: ignore[arg-type]
+        try:
+            yield chunks
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _scope(self, method: str, path: str, sent: bytes, headers: dict[str, str]) -> Scope:
+        bare, _, query = path.partition("?")
+        named = {name.replace("_", "-").lower(): value for name, value in headers.items()}
+        if sent:
+            named = {"content-type": "application/json", "content-length": str(len(sent)), **named}
+        if self._key:
+            named = {"authorization": f"Bearer {self._key}", **named}
+        return {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "path": bare,
+            "raw_path": bare.encode(),
+            "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in named.items()],
+            "state": {},
+        }
+
+
+def _receive_of(sent: bytes) -> Any:
+    messages = [{"type": "http.request", "body": sent, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return receive
+
+
+@pytest.fixture
+def client_of() -> type[Client]:
+    """`client_of(app, key)`: a client of an application, as the bearer of that key."""
+    return Client
 
 
 @pytest.fixture(scope="session")

@@ -194,7 +194,7 @@ def test_past_the_end_of_a_holiday_calendar_nobody_is_dialed() -> None:
 
 
 def test_a_country_without_rules_is_never_dialed() -> None:
-    assert may_dial(place("416"), at("2026-11-23T12:00-05:00"), BOOK) == Never("CA-ON.no_rules", "JURISDICTION_DENIED")
+    assert may_dial(place("876"), at("2026-11-23T12:00-05:00"), BOOK) == Never("JM.no_rules", "JURISDICTION_DENIED")
 
 
 def test_a_place_without_a_clock_or_a_law_is_never_dialed() -> None:

@@ -94,7 +94,7 @@ def test_a_state_without_a_pack_is_under_federal_law_and_a_country_without_one_i
 
     assert illinois is not None
     assert [window.rule for window in illinois] == ["US.hours.voice"]
-    assert BOOK.binding("CA-ON", "artificial_voice") is None
+    assert BOOK.binding("MS", "artificial_voice") is None
 
 
 def test_a_rule_for_recorded_voice_alone_does_not_bind_a_live_call() -> None:

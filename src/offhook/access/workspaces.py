@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from offhook.access import store
-from offhook.db import Tx
+from offhook.db import EngineTx, Tx
 
 
 async def create_workspace(tx: Tx, name: str) -> None:
@@ -12,6 +12,11 @@ async def create_workspace(tx: Tx, name: str) -> None:
     `tx` belongs to a tenant that does not exist yet: `database.transaction(Tenant(ids.new(), "live"))`.
     """
     await store.insert_workspace(tx, name)
+
+
+async def any_workspace(tx: EngineTx) -> bool:
+    """Whether the installation has a workspace yet."""
+    return await store.any_workspace(tx)
 
 
 async def set_clock(tx: Tx, offset: timedelta) -> None:

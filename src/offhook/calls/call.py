@@ -119,6 +119,8 @@ class Call:
     troubles: tuple[str, ...] = ()
     transfer: Handover | None = None
     end: End | None = None
+    updated_at: datetime | None = None
+    version: int = 1
 
     @property
     def id(self) -> UUID:

@@ -35,7 +35,7 @@ def begin(call: Call, transfer_id: UUID, placement: Placement, reason: str, at: 
         requested_at=at,
     )
     after = replace(call, transfer=transfer)
-    common = {"subject_id": call.id, "story": after.story(), "occurred_at": at}
+    common: dict[str, Any] = {"subject_id": call.id, "story": after.story(), "occurred_at": at}
     one = {**common, "transfer_id": ids.show("trf", transfer_id), "target_id": ids.show("tgt", placement.target_id)}
     return after, [
         told.TransferInitiated(
@@ -129,9 +129,7 @@ def _target_ended(call: Call, transfer: Handover, report: CallReport, at: dateti
     return _over(call, transfer, at, "ended", lambda say: _ended(transfer, at, by, say))
 
 
-def _refused(
-    call: Call, transfer: Handover, at: datetime, word: str, fact: Callable[[dict[str, Any]], Fact]
-) -> Step:
+def _refused(call: Call, transfer: Handover, at: datetime, word: str, fact: Callable[[dict[str, Any]], Fact]) -> Step:
     # A human who is already talking cannot decline any more; the report is late.
     return (call, []) if transfer.alone_at is not None else _over(call, transfer, at, word, fact)
 

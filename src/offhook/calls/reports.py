@@ -14,7 +14,7 @@ from uuid import UUID
 from prometheus_client import Counter
 
 from offhook import ids, jobs
-from offhook.calls import reasons, state, store, transfers
+from offhook.calls import handover, reasons, state, store, transfers
 from offhook.calls.book import Book, Changed
 from offhook.calls.call import About, Call, Told
 from offhook.db import Tx, Wakeups
@@ -98,7 +98,7 @@ class Reports:
             return change
         match await transfers.begin(tx, self._floor, call, "qualified"):
             case NoTarget() as nobody:
-                return Changed(before, call, [*facts, *transfers.nobody_free(call, nobody, "qualified", tx.now)])
+                return Changed(before, call, [*facts, *handover.nobody_free(call, nobody, "qualified", tx.now)])
             case after, begun:
                 self.look_at_jobs(tx)
                 return Changed(before, after, [*facts, *begun])
@@ -114,9 +114,7 @@ class Reports:
         """Wake the runners once this commits, so that nothing waits for their next look."""
         tx.on_commit(lambda: self._wakeups.send("jobs"))
 
-    async def _by_call(
-        self, tx: Tx, account_id: UUID, reports: Sequence[CallReport]
-    ) -> dict[UUID, list[CallReport]]:
+    async def _by_call(self, tx: Tx, account_id: UUID, reports: Sequence[CallReport]) -> dict[UUID, list[CallReport]]:
         nameless = {report.platform_ref for report in reports if report.call_id is None and report.platform_ref}
         named = await store.named_by(tx, account_id, sorted(nameless)) if nameless else {}
         by_call: dict[UUID, list[CallReport]] = defaultdict(list)

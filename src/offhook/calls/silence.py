@@ -1,9 +1,9 @@
 """When a call has been silent for too long, and what to do about it. Pure.
 
-    requested    asked about as soon as nobody is placing it any more
-    ringing      past its ring time-out and 15 s: asked about
-    answered     every 120 s without a word: asked about
-    any          past its longest duration and 60 s (unanswered: past its ring time-out and 5 min): cut off
+requested    asked about as soon as nobody is placing it any more
+ringing      past its ring time-out and 15 s: asked about
+answered     every 120 s without a word: asked about
+any          past its longest duration and 60 s (unanswered: past its ring time-out and 5 min): cut off
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from offhook import ids
 from offhook.calls import handover
 from offhook.calls.call import RANK, Call, End, Status, seconds
 from offhook.calls.reasons import why_ended
@@ -113,9 +112,7 @@ def _answered(call: Call, report: CallReport, at: datetime) -> Step:
     if not moved:
         return after, about_whom
     delay_ms = round(max(timedelta(), at - call.about.started_at).total_seconds() * 1000)
-    answered = told.CallAnswered(
-        **_say(after, at, moved), answered_by=after.answered_by, post_dial_delay_ms=delay_ms
-    )
+    answered = told.CallAnswered(**_say(after, at, moved), answered_by=after.answered_by, post_dial_delay_ms=delay_ms)
     return after, [answered, *about_whom]
 
 

@@ -70,6 +70,8 @@ class Row:
             platform_ref=self.platform_ref,
             stop_requested_at=self.stop_requested_at,
             ended_at=self.ended_at,
+            updated_at=self.updated_at,
+            version=self.version,
             **_progress(state),
         )
 

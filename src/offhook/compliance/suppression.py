@@ -6,7 +6,7 @@ on the tag (`taking_turns`): whoever comes second sees what the first one did. I
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from offhook import ids
@@ -35,6 +35,11 @@ async def taking_turns(tx: Tx, tags: Sequence[bytes]) -> None:
 async def suppressed(tx: Tx, tags: Sequence[bytes]) -> dict[bytes, str]:
     """The suppression's scope of each of these tags that is suppressed. Ask in the tags' turn before a dial."""
     return await store.suppressed(tx, tags) if tags else {}
+
+
+async def page(tx: Tx, after: UUID | None, limit: int) -> list[dict[str, Any]]:
+    """Suppressions in id order after that one, without the hashes."""
+    return await store.listed(tx, after, limit)
 
 
 async def suppress(

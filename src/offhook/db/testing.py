@@ -10,10 +10,11 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from offhook.db.embedded import EmbeddedPostgres
 from offhook.db.migrations import migrate
@@ -42,12 +43,10 @@ class Template:
         self._admin = psycopg.connect(admin_url, autocommit=True)
         self._name = f"offhook_template_{secrets.token_hex(4)}"
         # Roles belong to the whole server: test processes that make them at once would trip over each other.
-        with self._admin.transaction():
-            self._admin.execute("select pg_advisory_xact_lock(hashtext('offhook.testing'))")
-            self._make_owner()
-        self._execute("create database {name} owner {owner}", self._name)
         self._admin.execute("select pg_advisory_lock(hashtext('offhook.testing'))")
         try:
+            self._make_owner()
+            self._execute("create database {name} owner {owner}", self._name)
             migrate(self._url(self._name))
         finally:
             self._admin.execute("select pg_advisory_unlock(hashtext('offhook.testing'))")
@@ -68,20 +67,19 @@ class Template:
 
     def _make_owner(self) -> None:
         if self._admin.execute("select from pg_roles where rolname = %s", [_OWNER]).fetchone() is None:
-            password = conninfo_to_dict(self._admin.info.dsn).get("password") or self._admin.info.password or None
+            password = self._admin.info.password or None
             statement = sql.SQL("create role {owner} login createrole password {password}")
             self._admin.execute(statement.format(owner=sql.Identifier(_OWNER), password=sql.Literal(password)))
 
     def _drop(self, name: str) -> None:
         self._execute("drop database if exists {name} with (force)", name)
 
-    def _execute(self, statement: str, name: str) -> None:
+    def _execute(self, statement: LiteralString, name: str) -> None:
         names = {"name": name, "template": self._name, "owner": _OWNER}
-        self._admin.execute(
-            sql.SQL(statement).format(**{key: sql.Identifier(value) for key, value in names.items()})  # type: ignore[arg-type]
-        )
+        self._admin.execute(sql.SQL(statement).format(**{key: sql.Identifier(value) for key, value in names.items()}))
 
     def _url(self, name: str) -> str:
-        info = self._admin.info
-        parts = {"host": info.host, "port": info.port, "user": _OWNER, "dbname": name, "password": info.password or None}
-        return make_conninfo("", **{key: value for key, value in parts.items() if value})
+        server = self._admin.info
+        return make_conninfo(
+            "", host=server.host, port=server.port, user=_OWNER, dbname=name, password=server.password or None
+        )

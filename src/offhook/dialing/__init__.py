@@ -15,6 +15,7 @@ attempt per lead. A crash after the dispatch leaves a call that nobody placed; i
 from offhook.dialing.cadence import Plan
 from offhook.dialing.dispatch import Dispatcher
 from offhook.dialing.reactions import Cadences
-from offhook.dialing.setup import Campaigns, CadenceBooks, set_up
+from offhook.dialing.setup import CadenceBooks, Campaigns, set_up
+from offhook.dialing.verbs import Verbs
 
-__all__ = ["CadenceBooks", "Cadences", "Campaigns", "Dispatcher", "Plan", "set_up"]
+__all__ = ["CadenceBooks", "Cadences", "Campaigns", "Dispatcher", "Plan", "Verbs", "set_up"]

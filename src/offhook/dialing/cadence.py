@@ -13,7 +13,17 @@ Action = Literal["retry", "stop"]
 DAY = timedelta(hours=24)
 EARLY_HANGUP_S = 10
 _NUMBER_IS_DEAD = {"invalid_number"}
-_FAILED = {"carrier_error", "engine_error", "provider_error", "unreachable", "rejected", "blocked", "capacity", "watchdog", "unknown"}
+_FAILED = {
+    "carrier_error",
+    "engine_error",
+    "provider_error",
+    "unreachable",
+    "rejected",
+    "blocked",
+    "capacity",
+    "watchdog",
+    "unknown",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,14 @@ def _day_has_room(per_day: int, dialed: Sequence[datetime], at: datetime) -> dat
 
 
 def outcome_of(
-    *, end_reason: str, answered: bool, voicemail: bool, transferred: bool, qualified: bool, opted_out: bool, talk_s: float
+    *,
+    end_reason: str,
+    answered: bool,
+    voicemail: bool,
+    transferred: bool,
+    qualified: bool,
+    opted_out: bool,
+    talk_s: float,
 ) -> Outcome:
     """What the ended call means to the lead's cadence."""
     if opted_out:

@@ -78,8 +78,8 @@ class Dispatcher:
         """One batch of one campaign: how many attempts moved (dialed, put off or barred)."""
         async with self._database.transaction(tenant) as tx:
             await store.lock_campaign(tx, campaign_id)
-            (campaign,) = await store.campaigns(tx, by_id=[campaign_id]) or [None]
-            if campaign is None or campaign.status != "running":
+            (campaign,) = await store.campaigns(tx, by_id=[campaign_id])
+            if campaign.status != "running":
                 return 0
             room = min(BATCH, await room_of(tx, campaign))
             due = await store.due_attempts(tx, campaign_id, room) if room > 0 else []
@@ -127,8 +127,12 @@ class Dispatcher:
         await store.postpone(tx, [(one.attempt.id, one.until, one.code) for one in held]) if held else None
         for one in barred:
             await store.cancel_planned(tx, [one.lead.id], ",".join(one.codes))
-        await mark(tx, [(one.lead.id, "scheduled", one.until) for one in held], only_from=("held", "scheduled", "accepted"))
-        await mark(tx, [(one.lead.id, "exhausted", None) for one in barred if one.lead.row.status in ("held", "scheduled")])
+        await mark(
+            tx, [(one.lead.id, "scheduled", one.until) for one in held], only_from=("held", "scheduled", "accepted")
+        )
+        await mark(
+            tx, [(one.lead.id, "exhausted", None) for one in barred if one.lead.row.status in ("held", "scheduled")]
+        )
         await self._log.append(tx, [*map(_deferred, held), *(_barred(one) for one in barred if one.lead.details)])
 
     def _place(self, tenant: Tenant, orders: Sequence[DialOrder]) -> None:

@@ -26,7 +26,9 @@ async def explain(tx: Tx, rules: RuleBook, lead: Lead) -> dict[str, Any]:
         *await _of_capacity(tx, campaign),
     ]
     if planned and planned.due_at > tx.now:
-        blockers.append(_blocker("cadence", "NOT_YET_DUE", "The cadence plans the next attempt later.", until=planned.due_at))
+        blockers.append(
+            _blocker("cadence", "NOT_YET_DUE", "The cadence plans the next attempt later.", until=planned.due_at)
+        )
     return {
         "id": lead.shown_id,
         "object": "explanation",
@@ -61,7 +63,11 @@ def _of_campaign(campaign: CampaignRow) -> list[dict[str, Any]]:
 
 async def _of_lists(tx: Tx, lead: Lead) -> list[dict[str, Any]]:
     scope = (await suppressed(tx, [lead.row.number_tag])).get(lead.row.number_tag)
-    return [_blocker("suppression", "DNC_INTERNAL", "The number is suppressed.", rule=f"suppression.{scope}")] if scope else []
+    return (
+        [_blocker("suppression", "DNC_INTERNAL", "The number is suppressed.", rule=f"suppression.{scope}")]
+        if scope
+        else []
+    )
 
 
 def _of_law(lead: Lead, rules: RuleBook, now: datetime, campaign: CampaignRow) -> list[dict[str, Any]]:
@@ -80,7 +86,9 @@ async def _of_capacity(tx: Tx, campaign: CampaignRow) -> list[dict[str, Any]]:
     return [_blocker("capacity", "NO_CAPACITY", "No slot is free, or the campaign's cap is reached.")]
 
 
-def _blocker(kind: str, code: str, detail: str, *, rule: str | None = None, until: datetime | None = None) -> dict[str, Any]:
+def _blocker(
+    kind: str, code: str, detail: str, *, rule: str | None = None, until: datetime | None = None
+) -> dict[str, Any]:
     return {"kind": kind, "code": code, "detail": detail, "rule": rule, "until": clock.show_or_null(until)}
 
 

@@ -32,7 +32,10 @@ def router(
 
     @api.post("/campaigns/{ref}/{verb}", tags=["campaigns"])
     async def move(
-        ref: str, verb: Literal["start", "pause", "resume", "cancel"], request: Request, who: Caller = caller("campaigns:write")
+        ref: str,
+        verb: Literal["start", "pause", "resume", "cancel"],
+        request: Request,
+        who: Caller = caller("campaigns:write"),
     ) -> Response:
         async def act(tx: Tx) -> Answer:
             return Answer(200, await campaigns.move(tx, ref_of(ref, "cmp"), verb, _actor(who)))

@@ -7,7 +7,6 @@ from typing import Any, cast
 from uuid import UUID
 
 from offhook import ids
-from offhook.calls import CallEnded
 from offhook.compliance import Location, RuleBook, Wait, may_dial
 from offhook.db import Tx, Wakeups
 from offhook.dialing import store
@@ -15,6 +14,7 @@ from offhook.dialing.cadence import Next, Outcome, Over, Plan, after_attempt, ou
 from offhook.dialing.plans import read_plan
 from offhook.dialing.store import AttemptRow, Planned
 from offhook.events import Event, Fact, Log, Story
+from offhook.events.catalogue.calls import CallEnded
 from offhook.events.catalogue.leads import (
     LeadAccepted,
     LeadAttempted,
@@ -50,16 +50,28 @@ class Cadences:
         for lead, fact in facts.items():
             _, version, plan = plans[campaigns[lead]]
             due_at = max(tx.now + read_plan(plan).gap_before(1), fact.hold_until or tx.now)
-            first = Planned(lead_id=lead, campaign_id=campaigns[lead], n=1, base=0, cadence_version=version, due_at=due_at)
+            first = Planned(
+                lead_id=lead, campaign_id=campaigns[lead], n=1, base=0, cadence_version=version, due_at=due_at
+            )
             rows.append(first)
         await store.insert_attempts(tx, rows)
-        await mark(tx, [(one.lead_id, "held" if facts[one.lead_id].decision == "hold" else "scheduled", one.due_at) for one in rows])
+        await mark(
+            tx,
+            [
+                (one.lead_id, "held" if facts[one.lead_id].decision == "hold" else "scheduled", one.due_at)
+                for one in rows
+            ],
+        )
         told: list[Fact] = []
         for one in rows:
             lead, story = one.lead_id, facts[one.lead_id].story
             cadence = ids.show("cad", plans[one.campaign_id][0])
-            told.append(LeadCadenceStarted(subject_id=lead, story=story, cadence_id=cadence, version=one.cadence_version))
-            told.append(LeadScheduled(subject_id=lead, story=story, attempt_no=1, not_before=one.due_at, reason="accepted"))
+            told.append(
+                LeadCadenceStarted(subject_id=lead, story=story, cadence_id=cadence, version=one.cadence_version)
+            )
+            told.append(
+                LeadScheduled(subject_id=lead, story=story, attempt_no=1, not_before=one.due_at, reason="accepted")
+            )
         await self._log.append(tx, told)
         self._wake(tx)
 
@@ -73,7 +85,9 @@ class Cadences:
         attempts = await store.attempt_of_call(tx, [event.fact.subject_id for event in events])
         leads = await self._people.of(tx, [attempt.lead_id for attempt in attempts.values()])
         facts = [
-            LeadQualified(subject_id=attempt.lead_id, story=leads[attempt.lead_id].story(), call_id=ids.show("call", call))
+            LeadQualified(
+                subject_id=attempt.lead_id, story=leads[attempt.lead_id].story(), call_id=ids.show("call", call)
+            )
             for call, attempt in attempts.items()
             if leads[attempt.lead_id].details
         ]
@@ -130,9 +144,17 @@ class Cadences:
                 status = _STATUS_AFTER.get(outcome, "exhausted")
                 facts = [
                     _attempted(served, lead.story(status=status), call, why),
-                    *([LeadDisqualified(subject_id=lead.id, story=lead.story(status=status), call_id=call)] if status == "disqualified" else []),
+                    *(
+                        [LeadDisqualified(subject_id=lead.id, story=lead.story(status=status), call_id=call)]
+                        if status == "disqualified"
+                        else []
+                    ),
                     LeadCadenceCompleted(
-                        subject_id=lead.id, story=lead.story(status=status), attempts_made=served.n, outcome=status, attempts_cancelled=0
+                        subject_id=lead.id,
+                        story=lead.story(status=status),
+                        attempts_made=served.n,
+                        outcome=status,
+                        attempts_cancelled=0,
                     ),
                 ]
                 return [], [(lead.id, status, None)], facts
@@ -143,7 +165,9 @@ class Cadences:
                 story = lead.story(status=status)
                 facts = [
                     _attempted(served, story, call, "retry"),
-                    LeadScheduled(subject_id=lead.id, story=story, attempt_no=served.n + 1, not_before=due_at, reason=outcome),
+                    LeadScheduled(
+                        subject_id=lead.id, story=story, attempt_no=served.n + 1, not_before=due_at, reason=outcome
+                    ),
                 ]
                 following = Planned(
                     lead_id=lead.id,
@@ -195,5 +219,10 @@ def _story(lead: Lead) -> Story:
 
 def _attempted(served: AttemptRow, story: Story, call: str, next_action: str) -> Fact:
     return LeadAttempted(
-        subject_id=served.lead_id, story=story, attempt_no=served.n, call_id=call, outcome=str(served.outcome), next_action=next_action
+        subject_id=served.lead_id,
+        story=story,
+        attempt_no=served.n,
+        call_id=call,
+        outcome=str(served.outcome),
+        next_action=next_action,
     )

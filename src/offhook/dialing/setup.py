@@ -1,5 +1,6 @@
 """Campaigns and cadences as the API keeps them, and what a new environment is born with."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from offhook.dialing.store import CampaignRow
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
 from offhook.events import Actor, Log, Transition
 from offhook.events.catalogue.campaigns import status_fact
-from offhook.http import External, Page, Ref, Wire
+from offhook.http import External, Page, Ref, Wire, ref_of
 from offhook.leads import Campaign
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
@@ -49,16 +50,20 @@ class CadenceBooks:
     async def create(self, tx: Tx, body: CadenceIn) -> dict[str, Any]:
         id = ids.new()
         plan = body.model_dump(mode="json", include=set(PlanWire.model_fields))
-        await store.insert_cadence(tx, {"id": id, "external_id": body.external_id, "name": body.name, "metadata": body.metadata}, plan)
+        await store.insert_cadence(
+            tx, {"id": id, "external_id": body.external_id, "name": body.name, "metadata": body.metadata}, plan
+        )
         return await self.find(tx, id)
 
     async def find(self, tx: Tx, ref: Ref) -> dict[str, Any]:
         return _cadence(await _find_cadence(tx, ref))
 
     async def list(self, tx: Tx, page: Page) -> list[dict[str, Any]]:
-        return [_cadence(row) for row in await store.list_cadences(tx, page.after_id, page.limit + 1)]
+        return [_cadence(row) for row in await store.list_cadences(tx, _after(page), page.most)]
 
-    async def change(self, tx: Tx, ref: Ref, body: CadenceChange, sent: frozenset[str], expected: int | None) -> dict[str, Any]:
+    async def change(
+        self, tx: Tx, ref: Ref, body: CadenceChange, sent: frozenset[str], expected: int | None
+    ) -> dict[str, Any]:
         row = await _find_cadence(tx, ref)
         _check_version(row["version"], expected)
         values = {**row, **body.model_dump(include=set(sent) - {"plan"})}
@@ -71,7 +76,9 @@ class CadenceBooks:
     async def delete(self, tx: Tx, ref: Ref) -> None:
         row = await _find_cadence(tx, ref)
         if used := await store.campaigns_of_cadence(tx, row["id"]):
-            raise Conflict("in_use", "Campaigns use this cadence.", extra={"references": [ids.show("cmp", one) for one in used]})
+            raise Conflict(
+                "in_use", "Campaigns use this cadence.", extra={"references": [ids.show("cmp", one) for one in used]}
+            )
         await store.delete_cadence(tx, row["id"])
 
 
@@ -141,12 +148,18 @@ class Campaigns:
         return _campaign(await find_campaign(tx, ref))
 
     async def list(self, tx: Tx, page: Page) -> list[dict[str, Any]]:
-        return [_campaign(row) for row in await store.list_campaigns(tx, page.after_id, page.limit + 1)]
+        return [_campaign(row) for row in await store.list_campaigns(tx, _after(page), page.most)]
 
-    async def change(self, tx: Tx, ref: Ref, body: CampaignChange, sent: frozenset[str], expected: int | None) -> dict[str, Any]:
+    async def change(
+        self, tx: Tx, ref: Ref, body: CampaignChange, sent: frozenset[str], expected: int | None
+    ) -> dict[str, Any]:
         row = await find_campaign(tx, ref)
         _check_version(row.version, expected)
-        new = {name: value for name, value in body.model_dump(include=set(sent)).items() if value is not None or name in _CLEARABLE}
+        new = {
+            name: value
+            for name, value in body.model_dump(include=set(sent)).items()
+            if value is not None or name in _CLEARABLE
+        }
         values = await self._resolved(tx, {**{name: getattr(row, name) for name in CampaignRow.__slots__}, **new})
         if new.get("is_default"):
             await store.undefault_campaigns(tx)
@@ -157,7 +170,9 @@ class Campaigns:
     async def delete(self, tx: Tx, ref: Ref) -> None:
         row = await find_campaign(tx, ref)
         if count := await store.lead_count(tx, row.id):
-            raise Conflict("in_use", "The campaign has leads; cancel it instead.", extra={"references": [f"{count} leads"]})
+            raise Conflict(
+                "in_use", "The campaign has leads; cancel it instead.", extra={"references": [f"{count} leads"]}
+            )
         await store.delete_campaign(tx, row.id)
 
     async def move(self, tx: Tx, ref: Ref, verb: str, actor: Actor) -> dict[str, Any]:
@@ -169,7 +184,9 @@ class Campaigns:
         if row.status not in allowed:
             raise Conflict("bad_transition", f"A campaign that is {row.status} cannot {verb}.")
         if to == "running" and row.provider_account_id is None:
-            raise Conflict("no_provider_account", "Give the campaign a provider_account_id first; it has no platform to dial on.")
+            raise Conflict(
+                "no_provider_account", "Give the campaign a provider_account_id first; it has no platform to dial on."
+            )
         await store.set_campaign_status(tx, row.id, to)
         fact = status_fact(verb)
         moved = Transition("status", row.status, to, verb)
@@ -188,7 +205,7 @@ class Campaigns:
                 counts[state] += count
         return {"id": ids.show("cmp", row.id), "object": "campaign_progress", "status": row.status, "attempts": counts}
 
-    async def behind(self, tx: Tx, refs: "list[str | None]") -> dict[str | None, Campaign]:
+    async def behind(self, tx: Tx, refs: Sequence[str | None]) -> dict[str | None, Campaign]:
         """The campaigns that leads ask for: by id, by `ext:` and external id, or None for the default one."""
         known = {ref: _read(ref) for ref in refs if ref is not None}
         rows = await store.campaigns(
@@ -216,7 +233,7 @@ class Campaigns:
         if cadence is None:
             return {**values, "cadence_id": await _plain_cadence(tx, values["name"])}
         try:
-            return {**values, "cadence_id": (await _find_cadence(tx, _read(cadence, "cad")))["id"]}
+            return {**values, "cadence_id": (await _find_cadence(tx, ref_of(cadence, "cad")))["id"]}
         except NotFound:
             raise Invalid([Fault("cadence_id", "no_such_cadence", "There is no cadence with this id.")]) from None
 
@@ -224,8 +241,15 @@ class Campaigns:
 async def set_up(tx: Tx, provider_account_id: UUID | None) -> None:
     """What an environment is born with: a default campaign, running on the pretend platform in the sandbox, a draft in live."""
     sandbox = tx.tenant.environment == "sandbox"
-    body = CampaignIn(name="Default", is_default=True, max_live_transfers=5, caller_id=SANDBOX_CALLER_ID if sandbox else None)
-    values = {**body.model_dump(), "id": ids.new(), "status": "running" if sandbox else "draft", "provider_account_id": provider_account_id}
+    body = CampaignIn(
+        name="Default", is_default=True, max_live_transfers=5, caller_id=SANDBOX_CALLER_ID if sandbox else None
+    )
+    values = {
+        **body.model_dump(),
+        "id": ids.new(),
+        "status": "running" if sandbox else "draft",
+        "provider_account_id": provider_account_id,
+    }
     await store.insert_campaign(tx, {**values, "cadence_id": await _plain_cadence(tx, "Default")})
 
 
@@ -256,12 +280,15 @@ async def _plain_cadence(tx: Tx, name: str) -> UUID:
     return id
 
 
-def _read(ref: str, prefix: ids.Prefix = "cmp") -> Ref | None:
-    if ref.startswith("ext:"):
-        return External(ref.removeprefix("ext:"))
+def _after(page: Page) -> UUID | None:
+    start = page.start(UUID)
+    return start[0] if start else None
+
+
+def _read(ref: str) -> Ref | None:
     try:
-        return ids.read(prefix, ref)
-    except ids.NotAnId:
+        return ref_of(ref, "cmp")
+    except NotFound:
         return None
 
 
@@ -292,7 +319,16 @@ def _cadence(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _campaign(row: CampaignRow) -> dict[str, Any]:
-    plain = ("external_id", "name", "status", "mode", "is_default", "max_live_transfers", "max_concurrent_calls", "ring_timeout_s")
+    plain = (
+        "external_id",
+        "name",
+        "status",
+        "mode",
+        "is_default",
+        "max_live_transfers",
+        "max_concurrent_calls",
+        "ring_timeout_s",
+    )
     return {
         "id": ids.show("cmp", row.id),
         "object": "campaign",
@@ -302,4 +338,3 @@ def _campaign(row: CampaignRow) -> dict[str, Any]:
         "created_at": clock.show(row.created_at),
         "updated_at": clock.show(row.updated_at),
     }
-

@@ -128,7 +128,10 @@ async def lead_count(tx: Tx, campaign_id: UUID) -> int:
 
 
 async def delete_campaign(tx: Tx, id: UUID) -> None:
-    await tx.run("delete from campaign where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s", {**tx.keys, "id": id})
+    await tx.run(
+        "delete from campaign where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+        {**tx.keys, "id": id},
+    )
 
 
 async def progress(tx: Tx, campaign_id: UUID) -> list[tuple[Any, ...]]:
@@ -178,7 +181,8 @@ _CADENCE_FIELDS = ("id", "external_id", "name", "latest", "metadata", "created_a
 
 async def find_cadence(tx: Tx, *, id: UUID | None = None, external_id: str | None = None) -> dict[str, Any] | None:
     row = await tx.row(
-        f"select {_CADENCE} and (c.id = %(id)s or c.external_id = %(external_id)s)", {**tx.keys, "id": id, "external_id": external_id}
+        f"select {_CADENCE} and (c.id = %(id)s or c.external_id = %(external_id)s)",
+        {**tx.keys, "id": id, "external_id": external_id},
     )
     return dict(zip(_CADENCE_FIELDS, row, strict=True)) if row else None
 
@@ -200,7 +204,10 @@ async def campaigns_of_cadence(tx: Tx, cadence_id: UUID) -> list[UUID]:
 
 
 async def delete_cadence(tx: Tx, id: UUID) -> None:
-    await tx.run("delete from cadence where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s", {**tx.keys, "id": id})
+    await tx.run(
+        "delete from cadence where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+        {**tx.keys, "id": id},
+    )
 
 
 async def plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[tuple[UUID, int], tuple[UUID, dict[str, Any]]]:
@@ -239,7 +246,11 @@ async def insert_attempts(tx: Tx, plans: Sequence[Planned]) -> None:
         "insert into attempt (workspace_id, environment, id, lead_id, campaign_id, n, base, cadence_version, due_at, state)"
         " select %(ws)s, %(env)s, * from unnest(%(id)b::uuid[], %(lead_id)b::uuid[], %(campaign_id)b::uuid[], %(n)b::int[], %(base)b::int[],"
         " %(cadence_version)b::int[], %(due_at)b::timestamptz[], %(state)b::text[]) on conflict do nothing",
-        {**tx.keys, "id": [ids.new() for _ in plans], **{name: [getattr(plan, name) for plan in plans] for name in _PLANNED}},
+        {
+            **tx.keys,
+            "id": [ids.new() for _ in plans],
+            **{name: [getattr(plan, name) for plan in plans] for name in _PLANNED},
+        },
     )
 
 

@@ -80,7 +80,9 @@ class Verbs:
             case _:
                 raise Conflict("already_in_flight", "Another process is dialing this lead at this very moment.")
         if order is None:
-            raise Conflict("capacity_exceeded", "No slot is free, or the campaign's cap is reached; nothing was dialed.")
+            raise Conflict(
+                "capacity_exceeded", "No slot is free, or the campaign's cap is reached; nothing was dialed."
+            )
         return order.call_id
 
     async def _attempt_for_now(self, tx: Tx, lead: Lead, attempts: list[AttemptRow]) -> UUID:

@@ -71,9 +71,13 @@ class Fact:
         return {name: _plain(getattr(self, name)) for name in data_fields(type(self))}
 
 
-@cache
 def data_fields(fact: type) -> tuple[str, ...]:
     """The names of a fact class's own data, in order."""
+    return _data_fields(fact)
+
+
+@cache
+def _data_fields(fact: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(fact) if field.name not in _OURS)
 
 

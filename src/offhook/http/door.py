@@ -89,7 +89,7 @@ class Door:
             return Answer(200, undone.answer.body, {"Offhook-Dry-Run": "true"}).response()
 
 
-class _Undone(Exception):  # noqa: N818 - it carries an answer out of a transaction, and no error
+class _Undone(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
@@ -112,13 +112,13 @@ async def _refuse_half_characters(request: Request) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case dict():
-            for key, item in value.items():
-                yield key
-                yield from _texts(item)
+    left = [value]
+    while left:
+        match left.pop():
+            case str() as text:
+                yield text
+            case list() as items:
+                left += items
+            case dict() as members:
+                left += members.keys()
+                left += members.values()

@@ -90,7 +90,10 @@ def _told(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str
     if kind in ("string_too_long", "too_long"):
         return "too_long", f"This may have at most {context.get('max_length')}."
     if kind.endswith(("_type", "_parsing", "_from_date_parsing", "_attributes_type")):
-        return "wrong_type", f"This must be {_TYPES.get(kind.replace('time_delta', 'timedelta').partition('_')[0], 'of another type')}."
+        return (
+            "wrong_type",
+            f"This must be {_TYPES.get(kind.replace('time_delta', 'timedelta').partition('_')[0], 'of another type')}.",
+        )
     return _told_by_a_room(kind, message)
 
 

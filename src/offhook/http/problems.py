@@ -6,11 +6,11 @@ to the log, where its type and place stand; its text stands nowhere, for it may 
 
 import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 import psycopg
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -18,8 +18,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from offhook import log
-from offhook.errors import Conflict, Fault, Invalid, OffhookError, TooMany, Unavailable
+from offhook.errors import Conflict, Fault, Invalid, OffhookError, TooMany, Unauthenticated, Unavailable
+from offhook.http.answer import Answer
 from offhook.http.faults import faults_of, malformed_json, malformed_utf8
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request at hand: the answer, its problem and the log share it."""
 
 _RETRY_S = 1
 _HTTP_CODES = {
@@ -51,11 +55,13 @@ class Problem:
                 return _ours(_invalid(failure, body_model))
             case HTTPException():
                 return _plain_http(failure)
-            case psycopg.DataError():
-                return _ours(Invalid([Fault("body", "bad_value", "A value is out of the range that can be stored.")]))
             case psycopg.OperationalError():
                 return _ours(Unavailable("database_away", "The database did not answer in time; try again."))
-        return _ours(OffhookError("internal_error", "This was not foreseen. Report the request_id; it leads to the log."))
+            case psycopg.IntegrityError() | psycopg.DataError():
+                return _ours(_refused_by_the_schema(failure))
+        return _ours(
+            OffhookError("internal_error", "This was not foreseen. Report the request_id; it leads to the log.")
+        )
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The members, as JSON tells them."""
@@ -72,35 +78,30 @@ class Problem:
             **self.more,
         }
 
-    def response(self, request_id: str) -> Response:
-        """The whole answer."""
-        encoded = orjson.dumps(self.body(request_id))
-        return Response(encoded, self.status, dict(self.headers), "application/problem+json")
-
 
 async def tell(request: Request, failure: Exception) -> Response:
     """FastAPI's exception handler for all that it handles itself."""
     body = getattr(request.scope.get("route"), "body_field", None)
-    return report(failure, request_id_of(request), body_model=body and body.field_info.annotation)
+    return problem(failure, body_model=body and body.field_info.annotation).response()
 
 
-def report(failure: BaseException, request_id: str, *, body_model: Any = None) -> Response:
-    """The answer to a failure; a failure of ours is logged by type and place, so that the request id leads to it."""
-    problem = Problem.of(failure, body_model=body_model)
-    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+def problem(failure: BaseException, *, body_model: Any = None) -> Answer:
+    """The answer to a failure, alone or as one result of a batch.
+
+    A failure of ours is logged by type and place, so that the request id leads to it.
+    """
+    told = Problem.of(failure, body_model=body_model)
+    if told.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.get("http").error(
             "request_failed",
-            request_id=request_id,
+            request_id=request_id.get(),
             error=type(failure).__name__,
-            code=problem.code,
+            code=told.code,
             at=log.place_of(failure),
         )
-    return problem.response(request_id)
-
-
-def request_id_of(request: Request) -> str:
-    """The id that the answer and the log share; empty outside the middleware."""
-    return str(request.scope.get("state", {}).get("request_id", ""))
+    return Answer(
+        told.status, told.body(request_id.get()), {**told.headers, "Content-Type": "application/problem+json"}
+    )
 
 
 def _ours(failure: OffhookError) -> Problem:
@@ -113,6 +114,8 @@ def _ours(failure: OffhookError) -> Problem:
             more["errors"] = [{"param": fault.param, "code": fault.code, "detail": fault.detail} for fault in faults]
         case Conflict(extra=extra):
             more.update(extra)
+        case Unauthenticated():
+            headers["WWW-Authenticate"] = "Bearer"
         case TooMany(retry_after_s=seconds):
             headers["Retry-After"] = str(seconds)
         case Unavailable():
@@ -130,6 +133,19 @@ def _invalid(failure: RequestValidationError, body_model: Any) -> Invalid:
         where, *place = complaint["loc"]
         faults += faults_of([{**complaint, "loc": place}], body_model if where == "body" else None)
     return Invalid(faults)
+
+
+def _refused_by_the_schema(failure: psycopg.Error) -> OffhookError:
+    """The rules that the database itself keeps, for rooms that leave them to it."""
+    match failure:
+        case psycopg.errors.UniqueViolation():
+            param = "external_id" if "external_id" in (failure.diag.constraint_name or "") else None
+            return Conflict("already_exists", "There is another with this name or external_id.", param=param)
+        case psycopg.errors.ForeignKeyViolation():
+            return Conflict("in_use", "Something else refers to it, or it refers to something that does not exist.")
+        case psycopg.errors.NotNullViolation():
+            return Invalid([Fault(failure.diag.column_name or "body", "not_null", "This field cannot be null.")])
+    return Invalid([Fault("body", "bad_value", "A value is out of the range that can be stored.")])
 
 
 def _plain_http(failure: HTTPException) -> Problem:

@@ -6,6 +6,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from offhook.db import Database, Tenant, Tx, Wakeups
@@ -70,6 +71,14 @@ class Runner:
         while await self.drain_once(tenant):
             any_ran = True
         return any_ran
+
+    async def next_due(self, tx: Tx) -> datetime | None:
+        """When the tenant's next waiting job falls due; None when nothing waits."""
+        return await queue.next_run_at(tx)
+
+    async def busy(self, tx: Tx) -> bool:
+        """Whether some process is at work on a due job of this tenant."""
+        return await queue.busy(tx)
 
     async def drain_once(self, tenant: Tenant) -> bool:
         """One batch of what is due for this tenant; whether there was anything."""

@@ -13,7 +13,10 @@ says. A number that cannot be a number is refused and nothing is stored; what th
 The person's details are sealed under their operational key, what the law makes one keep under their evidence key.
 """
 
+from offhook.leads.erase import KIND as ERASE
 from offhook.leads.erase import Erasures
+from offhook.leads.imports import KIND as IMPORT
+from offhook.leads.imports import Imports
 from offhook.leads.ingest import Duplicate, Leads, Refused, Stored
 from offhook.leads.people import Lead, People
 from offhook.leads.preflight import Campaign, CheckResult
@@ -21,5 +24,5 @@ from offhook.leads.store import mark, settle, with_number
 from offhook.leads.wire import LeadIn
 
 __all__ = [
-    "Campaign", "CheckResult", "Duplicate", "Erasures", "Lead", "LeadIn", "Leads", "People", "Refused", "Stored", "mark", "settle", "with_number",
+    "ERASE", "IMPORT", "Campaign", "CheckResult", "Duplicate", "Erasures", "Imports", "Lead", "LeadIn", "Leads", "People", "Refused", "Stored", "mark", "settle", "with_number",
 ]  # fmt: skip

@@ -3,8 +3,9 @@
 A live call is hung up first: then the erasure waits (`pending`) and happens in the transaction that ends the call.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from offhook.privacy import Receipt, Vault
 
 Reason = Literal["request", "retention"]
 KIND = "leads.erase"
+LOOK = timedelta(seconds=2)
 HangUp = Callable[[Tx, UUID], Awaitable[bool]]
 """Ask for the hang-up of the lead's open calls; whether there were any."""
 
@@ -48,12 +50,27 @@ class Erasures:
             return Erasure(lead.id, await self._vault.receipt_of(tx, lead.id))
         if suppressing:
             number = Identifier("phone", lead.number_tag)
-            await suppress(tx, self._log, [number], scope="seller", source="erasure", tag_version=self._vault.tag_version)
+            await suppress(
+                tx, self._log, [number], scope="seller", source="erasure", tag_version=self._vault.tag_version
+            )
         if await self._hang_up(tx, lead.id):
             args = {"lead": lead.id.hex, "reason": reason, "suppress": suppressing}
-            await jobs.enqueue(tx, KIND, args, key=lead.id.hex, run_at=tx.now)
+            await jobs.enqueue(tx, KIND, args, key=lead.id.hex, run_at=tx.now + LOOK)
             return Erasure(lead.id, None)
         return Erasure(lead.id, await self._shred(tx, lead, reason, suppressing))
+
+    async def finish(self, tx: Tx, waiting: Sequence[jobs.Job]) -> list[jobs.Outcome]:
+        """The job: shred whoever's call has ended meanwhile; the others wait on."""
+        return [await self._finish_one(tx, job) for job in waiting]
+
+    async def _finish_one(self, tx: Tx, job: jobs.Job) -> jobs.Outcome:
+        lead = await store.lock(tx, UUID(job.args["lead"]))
+        if lead is None or lead.erased_at is not None:
+            return jobs.Done()
+        if await self._hang_up(tx, lead.id):
+            return jobs.RetryAt(tx.now + LOOK, "a call is being hung up")
+        await self._shred(tx, lead, job.args["reason"], job.args["suppress"])
+        return jobs.Done()
 
     async def _shred(self, tx: Tx, lead: Row, reason: Reason, suppressing: bool) -> Receipt:
         kept = ["client_ref_id as a keyed hash", "number and consent under the evidence key"]

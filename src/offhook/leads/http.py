@@ -4,13 +4,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from psycopg.errors import DeadlockDetected
 
 from offhook import clock, ids
 from offhook.db import Database, GroupCommit, Tenant, Tx
 from offhook.errors import Fault, Invalid
-from offhook.http import Answer, Caller, Door, Page, Wire, caller, page, problem
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
+from offhook.http.pages import listed
+from offhook.http.problems import problem
 from offhook.leads import store
 from offhook.leads.erase import Erasures, Reason
 from offhook.leads.imports import Imports, read_csv, read_lead
@@ -33,7 +35,9 @@ class EraseIn(Wire):
     suppress: bool = True
 
 
-def router(door: Door, database: Database, leads: Leads, people: People, imports: Imports, erasures: Erasures) -> APIRouter:
+def router(
+    door: Door, database: Database, leads: Leads, people: People, imports: Imports, erasures: Erasures
+) -> APIRouter:
     """The routes, and the group in which single leads share their commits."""
     api = APIRouter(prefix="/v1/leads", tags=["leads"])
     group: GroupCommit[LeadIn, Ingested] = GroupCommit(database, leads.ingest)
@@ -54,7 +58,9 @@ def router(door: Door, database: Database, leads: Leads, people: People, imports
         read = [read_lead(body) for body in _bodies(await request.body(), request.headers.get("content-type", ""))]
         answers = iter(await _ingest(database, leads, who.tenant, [lead for lead in read if isinstance(lead, LeadIn)]))
         results = [_answer(one if isinstance(one, Refused) else next(answers)) for one in read]
-        return Answer(200, {"results": [{"index": i, "status": a.status, "body": a.body} for i, a in enumerate(results)]}).response()
+        return Answer(
+            200, {"results": [{"index": i, "status": a.status, "body": a.body} for i, a in enumerate(results)]}
+        ).response()
 
     @api.post("/check")
     async def check(lead: LeadIn, who: Caller = caller("leads:write")) -> Response:
@@ -76,15 +82,26 @@ def router(door: Door, database: Database, leads: Leads, people: People, imports
 
     @api.get("")
     async def list_(
-        who: Caller = caller("leads:read"), page: Page = page, status: str | None = None, campaign_id: str | None = None
+        page: Annotated[Page, Depends(page)],
+        who: Caller = caller("leads:read"),
+        status: str | None = None,
+        campaign_id: str | None = None,
     ) -> Response:
         campaign = _campaign(campaign_id)
 
         async def read(tx: Tx) -> Answer:
-            after = UUID(page.after[0]) if page.after else None
-            rows = await store.listed(tx, status, campaign, after, page.limit + 1)
-            shown = [lead.shown(personal=who.may("leads:read-personal")) for lead in await people.open(tx, rows)]
-            return Answer(200, page.listed(shown, [[row.id.hex] for row in rows]))
+            start = page.start(UUID)
+            rows = await store.listed(tx, status, campaign, start[0] if start else None, page.most)
+            personal = who.may("leads:read-personal")
+            return Answer(
+                200,
+                listed(
+                    await people.open(tx, rows),
+                    page,
+                    lambda lead: (lead.id,),
+                    lambda lead: lead.shown(personal=personal),
+                ),
+            )
 
         return await door.read(who, read)
 
@@ -97,7 +114,9 @@ def router(door: Door, database: Database, leads: Leads, people: People, imports
         return await door.read(who, read)
 
     @api.post("/{ref}/erase", responses={202: {"description": "A call is being hung up first."}})
-    async def erase(ref: str, request: Request, body: EraseIn | None = None, who: Caller = caller("leads:erase")) -> Response:
+    async def erase(
+        ref: str, request: Request, body: EraseIn | None = None, who: Caller = caller("leads:erase")
+    ) -> Response:
         wish = body or EraseIn()
 
         async def act(tx: Tx) -> Answer:
@@ -106,7 +125,9 @@ def router(door: Door, database: Database, leads: Leads, people: People, imports
             head = {"id": lead.shown_id, "object": "erasure"}
             if erasure.receipt is None:
                 return Answer(202, {**head, "status": "pending", "receipt": None})
-            return Answer(200, {**head, "status": "erased", "erased_at": clock.show(tx.now), "receipt": erasure.receipt.shown()})
+            return Answer(
+                200, {**head, "status": "erased", "erased_at": clock.show(tx.now), "receipt": erasure.receipt.shown()}
+            )
 
         return await door.write(request, who, act)
 
@@ -155,10 +176,14 @@ def _bodies(content: bytes, content_type: str) -> list[object]:
         whole = _parse(content, "body")
         operations = whole.get("operations") if isinstance(whole, dict) else None
         if not isinstance(operations, list):
-            raise Invalid([Fault("operations", "missing", 'Send {"operations": [{"op": "create", "body": {…}}]}, or NDJSON.')])
+            raise Invalid(
+                [Fault("operations", "missing", 'Send {"operations": [{"op": "create", "body": {…}}]}, or NDJSON.')]
+            )
         bodies = [_body(operation, i) for i, operation in enumerate(operations)]
     if len(bodies) > MOST_IN_BATCH:
-        raise Invalid([Fault("operations", "too_many", f"A batch takes {MOST_IN_BATCH} leads at most; import a file for more.")])
+        raise Invalid(
+            [Fault("operations", "too_many", f"A batch takes {MOST_IN_BATCH} leads at most; import a file for more.")]
+        )
     return bodies
 
 
@@ -172,14 +197,18 @@ def _parse(text: bytes, where: str) -> Any:
 
 def _body(operation: object, index: int) -> object:
     if not isinstance(operation, dict) or operation.get("op") != "create" or set(operation) - {"op", "body"}:
-        raise Invalid([Fault(f"operations.{index}", "bad_operation", 'A lead is only created: {"op": "create", "body": {…}}.')])
+        raise Invalid(
+            [Fault(f"operations.{index}", "bad_operation", 'A lead is only created: {"op": "create", "body": {…}}.')]
+        )
     return operation.get("body")
 
 
 def _mapping(text: str) -> dict[str, str | dict[str, Any]]:
     mapping = _parse(text.encode(), "mapping")
     if not isinstance(mapping, dict) or not all(isinstance(source, str | dict) for source in mapping.values()):
-        raise Invalid([Fault("mapping", "wrong_type", "Send a JSON object: field of the lead to column, or to a constant.")])
+        raise Invalid(
+            [Fault("mapping", "wrong_type", "Send a JSON object: field of the lead to column, or to a constant.")]
+        )
     return mapping
 
 

@@ -27,6 +27,7 @@ KIND = "leads.import"
 CHUNK = 500
 PROBLEMS_TOLD = 100
 _CONSENT_DEFAULTS = {"channel": "voice", "purpose": "marketing"}
+_NEEDED = ("client_ref_id", "contact.phone")
 _FREE = ("visitor.", "merge_fields.", "metadata.")
 _FIELDS = {
     "client_ref_id", "campaign_id", "contact.first_name", "contact.last_name", "contact.phone", "contact.email",
@@ -69,14 +70,18 @@ def _whole(rows: Iterator[list[str]], head: Sequence[str]) -> Iterable[list[str]
 
 def _check_mapping(mapping: Mapping_, head: Sequence[str]) -> None:
     faults = []
-    for needed in ("client_ref_id", "contact.phone"):
+    for needed in _NEEDED:
         if needed not in mapping:
             faults.append(Fault(f"mapping.{needed}", "missing", f"Say which column holds {needed}."))
     for field, source in mapping.items():
         if field not in _FIELDS and not field.startswith(_FREE):
             faults.append(Fault(f"mapping.{field}", "unknown_field", f"A lead has no field {field}."))
         if isinstance(source, str) and source not in head:
-            faults.append(Fault(f"mapping.{field}", "no_such_column", f"The file has no column {source}; it has: {', '.join(head)}."))
+            faults.append(
+                Fault(
+                    f"mapping.{field}", "no_such_column", f"The file has no column {source}; it has: {', '.join(head)}."
+                )
+            )
         if isinstance(source, dict) and set(source) != {"constant"}:
             faults.append(Fault(f"mapping.{field}", "wrong_type", 'Give a column\'s name or {"constant": value}.'))
     if faults:
@@ -87,11 +92,11 @@ def _lead(row: dict[str, str], mapping: Mapping_) -> dict[str, Any]:
     lead: dict[str, Any] = {}
     for field, source in mapping.items():
         value = row[source].strip() if isinstance(source, str) else source["constant"]
-        if value != "":
+        if value != "" or field in _NEEDED:
             _put(lead, field.split("."), value)
-    if "consent" in lead:
-        lead["consent"] = [{**_CONSENT_DEFAULTS, **lead["consent"]}]
-    return lead
+    # A row that does not say when consent was given tells of none, whatever the constants say.
+    consent = lead.pop("consent", {})
+    return {**lead, "consent": [{**_CONSENT_DEFAULTS, **consent}]} if "given_at" in consent else lead
 
 
 def _put(into: dict[str, Any], path: Sequence[str], value: Any) -> None:

@@ -152,7 +152,11 @@ class Leads:
         for candidate, matrix in zip(fresh, matrices, strict=True):
             status, next_attempt_at = states[candidate.id]
             created = clock.show(tx.now)
-            told = {"duplicate": False, "payload_differs": False, "next_attempt_at": clock.show_or_null(next_attempt_at)}
+            told = {
+                "duplicate": False,
+                "payload_differs": False,
+                "next_attempt_at": clock.show_or_null(next_attempt_at),
+            }
             bodies[candidate.id] = {
                 **_head(candidate.id, candidate.lead.client_ref_id, status),
                 **told,
@@ -177,7 +181,9 @@ def _canonical(lead: LeadIn) -> bytes:
 
 def _no_campaign(ref: str | None) -> OffhookError:
     if ref is None:
-        return Conflict("no_default_campaign", "There is no default campaign; name one in campaign_id.", param="campaign_id")
+        return Conflict(
+            "no_default_campaign", "There is no default campaign; name one in campaign_id.", param="campaign_id"
+        )
     return Invalid([Fault("campaign_id", "no_such_campaign", "There is no campaign with this id.")])
 
 
@@ -263,7 +269,7 @@ def _came_in(candidate: Candidate, matrix: Preflight, details: dict[str, Any]) -
 
 
 def _came_again(candidate: Candidate, row: Row) -> Fact:
-    details = {"client_ref_id": candidate.lead.client_ref_id, "metadata": {}, "visitor": None}
+    details: dict[str, Any] = {"client_ref_id": candidate.lead.client_ref_id, "metadata": {}, "visitor": None}
     return LeadDuplicateIgnored(
         subject_id=row.id,
         story=story(row.id, details, row.status, row.zones),

@@ -13,12 +13,19 @@ from offhook.db import Tx
 from offhook.errors import NotFound
 from offhook.events import Story
 from offhook.leads import store
-from offhook.leads.preflight import CheckResult, Preflight
+from offhook.leads.preflight import CheckResult, Preflight, Result
 from offhook.leads.store import Row
 from offhook.phone import masked
 from offhook.privacy import PersonKey, Vault
 
-_NULLS = {"client_ref_id": None, "contact": None, "consent": None, "visitor": None, "merge_fields": None, "metadata": None}
+_NULLS = {
+    "client_ref_id": None,
+    "contact": None,
+    "consent": None,
+    "visitor": None,
+    "merge_fields": None,
+    "metadata": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +129,24 @@ def story(lead_id: UUID, details: dict[str, Any], status: str, zones: Sequence[s
         "metadata": details["metadata"],
     }
     visitor = details["visitor"]
-    return Story(lead_id, shown, lead=orjson.dumps(about), visitor=orjson.dumps(visitor) if visitor else None, redactions=("data.phone",))
+    return Story(
+        lead_id,
+        shown,
+        lead=orjson.dumps(about),
+        visitor=orjson.dumps(visitor) if visitor else None,
+        redactions=("data.phone",),
+    )
 
 
 def preflight_of(row: Row) -> Preflight:
     """The matrix as it was when the lead came in."""
-    return Preflight(
-        tuple(CheckResult(*told, until=datetime.fromisoformat(until) if until else None) for *told, until in row.preflight)
-    )
+    return Preflight(tuple(_check(*told) for told in row.preflight))
+
+
+def _check(
+    name: str, result: Result, code: str | None, rule: str | None, detail: str | None, until: str | None
+) -> CheckResult:
+    return CheckResult(name, result, code, rule, detail, datetime.fromisoformat(until) if until else None)
 
 
 def _details(row: Row, key: object) -> dict[str, Any]:

@@ -107,12 +107,27 @@ def _number_class(kind: NumberClass, sandbox: bool) -> CheckResult:
     if kind is NumberClass.FICTITIOUS:
         if sandbox:
             return CheckResult("number", "pass")
-        return CheckResult("number", "block", "NUMBER_FICTITIOUS", detail="555-0100 to 555-0199 are nobody's; they work in the sandbox.")
+        return CheckResult(
+            "number",
+            "block",
+            "NUMBER_FICTITIOUS",
+            detail="555-0100 to 555-0199 are nobody's; they work in the sandbox.",
+        )
     if sandbox:
-        return CheckResult("number", "block", "NUMBER_NOT_FICTITIOUS", detail="The sandbox takes 555-0100 to 555-0199 only, in any area code.")
+        return CheckResult(
+            "number",
+            "block",
+            "NUMBER_NOT_FICTITIOUS",
+            detail="The sandbox takes 555-0100 to 555-0199 only, in any area code.",
+        )
     if kind is NumberClass.ORDINARY:
         return CheckResult("number", "pass")
-    return CheckResult("number", "block", "NUMBER_CLASS_DENIED", detail=f"The number is of class {kind.value}, not a person's own line.")
+    return CheckResult(
+        "number",
+        "block",
+        "NUMBER_CLASS_DENIED",
+        detail=f"The number is of class {kind.value}, not a person's own line.",
+    )
 
 
 async def duplicate_phone(tx: Tx, candidates: Sequence[Candidate]) -> list[CheckResult]:
@@ -130,7 +145,9 @@ async def suppression(tx: Tx, candidates: Sequence[Candidate]) -> list[CheckResu
     """Not on the workspace's or the seller's own do-not-call list."""
     listed = await suppressed(tx, [candidate.number_tag for candidate in candidates])
     return [
-        CheckResult("suppression", "block", "DNC_INTERNAL", rule=f"suppression.{scope}", detail="The number is suppressed.")
+        CheckResult(
+            "suppression", "block", "DNC_INTERNAL", rule=f"suppression.{scope}", detail="The number is suppressed."
+        )
         if (scope := listed.get(candidate.number_tag))
         else CheckResult("suppression", "pass")
         for candidate in candidates
@@ -147,7 +164,9 @@ def _consent(given: Sequence[Consent]) -> CheckResult:
     if not given:
         return CheckResult("consent", "block", "CONSENT_MISSING", rule, "No consent to voice calls was sent.")
     if not any(one.artificial_voice for one in given):
-        return CheckResult("consent", "block", "CONSENT_NO_ARTIFICIAL_VOICE", rule, "The consent does not cover an artificial voice.")
+        return CheckResult(
+            "consent", "block", "CONSENT_NO_ARTIFICIAL_VOICE", rule, "The consent does not cover an artificial voice."
+        )
     return CheckResult("consent", "pass", rule=rule)
 
 
@@ -158,10 +177,15 @@ async def zone(tx: Tx, candidates: Sequence[Candidate]) -> list[CheckResult]:
 
 def _zone(location: Location | Unresolvable) -> CheckResult:
     if isinstance(location, Unresolvable):
-        what = {"area_code": "The area code is tied to no place.", "state": "contact.address.state is no state that is known."}
+        what = {
+            "area_code": "The area code is tied to no place.",
+            "state": "contact.address.state is no state that is known.",
+        }
         return CheckResult("zone", "block", "TZ_UNRESOLVABLE", detail=what[location.why])
     if location.conflict:
-        return CheckResult("zone", "warn", "JURISDICTION_CONFLICT", detail="The state is not the area code's; the rules of both apply.")
+        return CheckResult(
+            "zone", "warn", "JURISDICTION_CONFLICT", detail="The state is not the area code's; the rules of both apply."
+        )
     return CheckResult("zone", "pass")
 
 
@@ -193,7 +217,9 @@ async def campaign(tx: Tx, candidates: Sequence[Candidate]) -> list[CheckResult]
 
 def _campaign(status: str) -> CheckResult:
     if status in ("draft", "paused"):
-        return CheckResult("campaign", "defer", "CAMPAIGN_PAUSED", detail=f"The campaign is {status}; the lead waits for its start.")
+        return CheckResult(
+            "campaign", "defer", "CAMPAIGN_PAUSED", detail=f"The campaign is {status}; the lead waits for its start."
+        )
     if status != "running":
         return CheckResult("campaign", "block", "CAMPAIGN_ENDED", detail=f"The campaign is {status}.")
     return CheckResult("campaign", "pass")

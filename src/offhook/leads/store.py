@@ -158,7 +158,9 @@ async def mark(tx: Tx, marks: Sequence[tuple[UUID, str, datetime | None]], *, on
     )
 
 
-async def settle(tx: Tx, id: UUID, status: str, by: str, at: datetime, *, next_attempt_at: datetime | None = None) -> None:
+async def settle(
+    tx: Tx, id: UUID, status: str, by: str, at: datetime, *, next_attempt_at: datetime | None = None
+) -> None:
     """Give the lead a status that somebody decided at `at`; by default no attempt follows."""
     await tx.run(
         "update lead set status = %(status)s, settled_by = %(by)s, settled_at = %(at)s, next_attempt_at = %(next)s, updated_at = %(now)s,"
@@ -175,7 +177,8 @@ async def erase(tx: Tx, id: UUID) -> None:
         {**tx.keys, "id": id, "now": tx.now},
     )
     await tx.run(
-        "delete from number_claim where workspace_id = %(ws)s and environment = %(env)s and lead_id = %(id)s", {**tx.keys, "id": id}
+        "delete from number_claim where workspace_id = %(ws)s and environment = %(env)s and lead_id = %(id)s",
+        {**tx.keys, "id": id},
     )
 
 

@@ -23,7 +23,7 @@ class Address(Wire):
 class Contact(Wire):
     first_name: Short | None = None
     last_name: Short | None = None
-    phone: Annotated[str, StringConstraints(min_length=1, max_length=50)]
+    phone: Annotated[str, StringConstraints(max_length=50)]
     email: Short | None = None
     address: Address | None = None
 

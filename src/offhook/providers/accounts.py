@@ -14,7 +14,7 @@ from offhook.providers import store
 from offhook.providers.registry import Providers
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-Secret = Annotated[dict[Name, Annotated[str, StringConstraints(max_length=10_000)]], Field(max_length=20, repr=False)]
+Secret = Annotated[dict[Name, Annotated[str, StringConstraints(max_length=10_000)]], Field(max_length=20)]
 Settings = Annotated[dict[Name, Any], Field(max_length=50)]
 
 
@@ -24,14 +24,14 @@ class AccountIn(Wire):
     provider: Name
     name: Name
     settings: Settings = {}
-    secret: Secret = {}
+    secret: Secret = Field(default_factory=dict, repr=False)
     is_default: bool = False
 
 
 class AccountChange(Wire):
     name: Name | None = None
     settings: Settings | None = None
-    secret: Secret | None = None
+    secret: Secret | None = Field(None, repr=False)
     is_default: bool | None = None
 
 
@@ -63,7 +63,8 @@ class ProviderAccounts:
         return self._shown(await self._row(tx, ref))
 
     async def list(self, tx: Tx, page: Page) -> list[dict[str, Any]]:
-        return [self._shown(row) for row in await store.every(tx, page.after_id, page.limit + 1)]
+        start = page.start(UUID)
+        return [self._shown(row) for row in await store.every(tx, start[0] if start else None, page.most)]
 
     async def change(
         self, tx: Tx, ref: Ref, body: AccountChange, sent: frozenset[str], expected: int | None

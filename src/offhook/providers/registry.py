@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from offhook import ids
-from offhook.db import EngineTx, Tenant, Tx, Wakeups
+from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import CannotStart, Conflict, NotFound
 from offhook.privacy import Vault
 from offhook.providers import store
@@ -33,9 +33,8 @@ class Providers:
         self._wakeups = wakeups
         self._public_url = public_url.rstrip("/")
         self._kept: dict[tuple[Tenant, UUID], _Kept] = {}
-        self.platforms: Mapping[str, Platform] = {
-            platform.key: platform for platform in (*_installed(), *builtin)
-        }
+        self._tenants: dict[tuple[UUID, str], Tenant] = {}
+        self.platforms: Mapping[str, Platform] = {platform.key: platform for platform in (*_installed(), *builtin)}
         wakeups.hear("provider_account", lambda _: self._kept.clear())
         wakeups.on_reconnect(self._kept.clear)
 
@@ -92,9 +91,19 @@ class Providers:
         tx.on_commit(self._kept.clear)
         tx.on_commit(lambda: self._wakeups.send("provider_account"))
 
-    async def tenant_of(self, tx: EngineTx, account_id: UUID, platform: str) -> Tenant | None:
-        """Whose account a callback is for; None when there is no such account of that platform."""
-        return await store.tenant_of(tx, account_id, platform)
+    async def whose(self, database: Database, account_id: UUID, platform: str) -> Tenant:
+        """Whose account a callback is for. Raises NotFound when that platform has no such account."""
+        if (account_id, platform) not in self._tenants:
+            async with database.engine() as tx:
+                tenant = await store.tenant_of(tx, account_id, platform)
+            if tenant is None:
+                raise NotFound("no_such_provider_account", "There is no such account.", param="account")
+            self._tenants[account_id, platform] = tenant
+        return self._tenants[account_id, platform]
+
+    def public(self, path: str, query: str = "") -> str:
+        """The URL under which a platform reaches a path of ours: what it signed, whatever stands in between."""
+        return f"{self._public_url}{path}" + (f"?{query}" if query else "")
 
     async def _keep(self, tx: Tx, account_id: UUID) -> _Kept:
         place = (tx.tenant, account_id)
@@ -109,7 +118,7 @@ class Providers:
                 name=row.name,
                 settings=row.settings,
                 secret=self.opened(row),
-                callback_url=f"{self._public_url}/in/{row.platform}/{ids.show('pac', row.id)}",
+                callback_url=self.public(f"/in/{row.platform}/{ids.show('pac', row.id)}"),
             )
             self._kept[place] = _Kept(account, self.platform(row.platform).build(account))
         return self._kept[place]

@@ -7,7 +7,7 @@ paused meanwhile, or the lease may have run out. Every choice leaves a decision 
 """
 
 from offhook.routing.choose import NoTarget, Placement, choose, confirm
-from offhook.routing.ledger import free_slots, hold, release
-from offhook.routing.targets import Targets
+from offhook.routing.ledger import call_ended, free_slots, hold, release
+from offhook.routing.targets import Targets, set_up
 
-__all__ = ["NoTarget", "Placement", "Targets", "choose", "confirm", "free_slots", "hold", "release"]
+__all__ = ["NoTarget", "Placement", "Targets", "call_ended", "choose", "confirm", "free_slots", "hold", "release", "set_up"]

@@ -69,6 +69,7 @@ def _placement(target: UUID, candidates: Sequence[store.Candidate], decision: UU
 
 def _record(candidates: Sequence[store.Candidate]) -> dict[str, Any]:
     considered = [
-        {"target": ids.show("tgt", c.id), "priority": c.priority, "free": c.free, "blockers": c.blockers()} for c in candidates
+        {"target": ids.show("tgt", c.id), "priority": c.priority, "free": c.free, "blockers": c.blockers()}
+        for c in candidates
     ]
     return {"rule": RULE, "considered": considered}

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from offhook.db import Tx
+from offhook.events import Event
 from offhook.routing import store
 
 
@@ -20,6 +21,11 @@ async def free_slots(tx: Tx, campaign_id: UUID, cap: int) -> int:
 async def hold(tx: Tx, call_id: UUID, until: datetime) -> None:
     """Keep the call's slot until `until`; never shortens. Nothing happens when it holds none."""
     await store.extend(tx, call_id, until)
+
+
+async def call_ended(tx: Tx, events: Sequence[Event]) -> None:
+    """Within(CallEnded): whatever slot the call held is free again, in the transaction that ends it."""
+    await store.release(tx, [event.fact.subject_id for event in events])
 
 
 async def release(tx: Tx, calls: Sequence[UUID]) -> int:

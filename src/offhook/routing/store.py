@@ -46,7 +46,7 @@ async def lease(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: datetim
         " and held_until > %(now)s",
         {**tx.keys, "calls": list(calls), "now": tx.now},
     )
-    kept = dict(held)
+    kept: dict[UUID, UUID] = dict(held)
     wanting = [call for call in calls if call not in kept]
     free = await tx.rows(
         "select s.target_id, s.n from target t join slot s using (workspace_id, environment) where t.workspace_id = %(ws)s"
@@ -194,5 +194,8 @@ async def delete_target(tx: Tx, target_id: UUID) -> list[UUID]:
         {**tx.keys, "id": target_id, "now": tx.now},
     )
     if not held:
-        await tx.run("delete from target where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s", {**tx.keys, "id": target_id})
+        await tx.run(
+            "delete from target where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+            {**tx.keys, "id": target_id},
+        )
     return [row[0] for row in held]

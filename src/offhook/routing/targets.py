@@ -68,13 +68,20 @@ class Targets:
         return _shown(await _find(tx, ref))
 
     async def list(self, tx: Tx, page: Page) -> list[dict[str, Any]]:
-        return [_shown(row) for row in await store.list_targets(tx, page.after_id, page.limit + 1)]
+        start = page.start(UUID)
+        return [_shown(row) for row in await store.list_targets(tx, start[0] if start else None, page.most)]
 
-    async def change(self, tx: Tx, ref: Ref, body: TargetChange, sent: frozenset[str], expected: int | None) -> dict[str, Any]:
+    async def change(
+        self, tx: Tx, ref: Ref, body: TargetChange, sent: frozenset[str], expected: int | None
+    ) -> dict[str, Any]:
         row = await _find(tx, ref)
         if expected is not None and expected != row["version"]:
             raise Stale("stale", f"It is at version {row['version']} by now; read it again.")
-        new = {name: value for name, value in body.model_dump(include=set(sent)).items() if value is not None or name == "external_id"}
+        new = {
+            name: value
+            for name, value in body.model_dump(include=set(sent)).items()
+            if value is not None or name == "external_id"
+        }
         changed = {**row, **new}
         _check_address(changed["kind"], changed["address"])
         await store.update_target(tx, changed)
@@ -112,7 +119,18 @@ def _check_address(kind: Kind, address: str) -> None:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    plain = ("external_id", "name", "kind", "address", "priority", "slots", "status", "timeout_s", "metadata", "version")
+    plain = (
+        "external_id",
+        "name",
+        "kind",
+        "address",
+        "priority",
+        "slots",
+        "status",
+        "timeout_s",
+        "metadata",
+        "version",
+    )
     return {
         "id": ids.show("tgt", row["id"]),
         "object": "target",
@@ -120,5 +138,3 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "created_at": clock.show(row["created_at"]),
         "updated_at": clock.show(row["updated_at"]),
     }
-
-

@@ -1,15 +1,18 @@
 """The paths of post-backs, opt-outs and suppressions."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
-from offhook import clock, compliance, ids
+from offhook import clock, ids
+from offhook.compliance.suppression import page as suppressions_page
 from offhook.db import Tx
 from offhook.errors import OffhookError
-from offhook.http import Answer, Caller, Door, Page, Wire, caller, page, problem
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
+from offhook.http.pages import listed
+from offhook.http.problems import problem
 from offhook.sync.optouts import OptOuts
 from offhook.sync.postbacks import PostBacks
 from offhook.sync.wire import OptOutIn, PostBackIn
@@ -39,10 +42,11 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
         return await door.write(request, who, act)
 
     @api.get("/suppressions", tags=["sync"])
-    async def suppressions(who: Caller = caller("sync:read"), page: Page = page) -> Response:
+    async def suppressions(page: Annotated[Page, Depends(page)], who: Caller = caller("sync:read")) -> Response:
         async def read(tx: Tx) -> Answer:
-            rows = await compliance.store.listed(tx, UUID(page.after[0]) if page.after else None, page.limit + 1)
-            return Answer(200, page.listed([_suppression(row) for row in rows], [[row["id"].hex] for row in rows]))
+            start = page.start(UUID)
+            rows = await suppressions_page(tx, start[0] if start else None, page.most)
+            return Answer(200, listed(rows, page, lambda row: (row["id"],), _suppression))
 
         return await door.read(who, read)
 
@@ -51,4 +55,9 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
 
 def _suppression(row: dict[str, Any]) -> dict[str, Any]:
     times = {name: clock.show(row[name]) for name in ("effective_at", "created_at", "updated_at")}
-    return {"id": ids.show("sup", row["id"]), "object": "suppression", **{k: row[k] for k in ("scope", "kind", "source", "version")}, **times}
+    return {
+        "id": ids.show("sup", row["id"]),
+        "object": "suppression",
+        **{k: row[k] for k in ("scope", "kind", "source", "version")},
+        **times,
+    }

@@ -11,11 +11,11 @@ from uuid import UUID
 import orjson
 
 from offhook import clock, ids
-from offhook.calls import CallOptOutDetected
 from offhook.compliance import Identifier, suppress, taking_turns
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor, Event, Log, Story
+from offhook.events.catalogue.calls import CallOptOutDetected
 from offhook.events.catalogue.leads import LeadOptedOut
 from offhook.leads import Lead, People, settle, with_number
 from offhook.phone import NotAPhone, parse
@@ -25,6 +25,7 @@ from offhook.sync.wire import OptOutIn
 
 CutCalls = Callable[[Tx, bytes, str], Awaitable[Sequence[UUID]]]
 """Request the stop of every open call to this number tag, for this reason; their ids."""
+
 
 class OptOuts:
     """Obeys opt-outs. One per process, built in wiring."""
@@ -56,17 +57,27 @@ class OptOuts:
             leads = await self._people.of(tx, [person]) if person else {}
             for lead in leads.values():
                 phrase = cast(CallOptOutDetected, event.fact).phrase
-                wish = OptOutIn(channel="voice", lead_id=lead.shown_id, evidence={"phrase": phrase, "event_id": ids.show("evt", event.id)})
+                wish = OptOutIn(
+                    channel="voice",
+                    lead_id=lead.shown_id,
+                    evidence={"phrase": phrase, "event_id": ids.show("evt", event.id)},
+                )
                 await self.take(tx, wish)
 
     async def suppress_lead(self, tx: Tx, lead: Lead, source: str) -> tuple[list[UUID], list[UUID]]:
         """Suppress the lead's numbers and cut its open calls: (suppressions, calls)."""
         number = Identifier("phone", lead.row.number_tag)
-        made = await suppress(tx, self._log, [number], scope="seller", source=source, tag_version=self._vault.tag_version)
+        made = await suppress(
+            tx, self._log, [number], scope="seller", source=source, tag_version=self._vault.tag_version
+        )
         return made, list(await self._cut_calls(tx, number.tag, source))
 
-    async def _obey(self, tx: Tx, id: UUID, identifiers: Sequence[Identifier], channel: str, scope: Any) -> dict[str, Any]:
-        made = await suppress(tx, self._log, identifiers, scope=scope, source=channel, tag_version=self._vault.tag_version)
+    async def _obey(
+        self, tx: Tx, id: UUID, identifiers: Sequence[Identifier], channel: str, scope: Any
+    ) -> dict[str, Any]:
+        made = await suppress(
+            tx, self._log, identifiers, scope=scope, source=channel, tag_version=self._vault.tag_version
+        )
         shown = [ids.show("sup", one) for one in made]
         cut: list[UUID] = []
         cancelled = 0
@@ -107,7 +118,10 @@ class OptOuts:
         if wish.phone:
             phone = parse(wish.phone)
             if isinstance(phone, NotAPhone):
-                raise Invalid([Fault("phone", phone.code, "phone cannot be a number; send it like +14155550123.")], code="invalid_phone")
+                raise Invalid(
+                    [Fault("phone", phone.code, "phone cannot be a number; send it like +14155550123.")],
+                    code="invalid_phone",
+                )
             return [Identifier("phone", self._vault.tag(tx.tenant, "phone", phone.e164))], None
         lead = await self._people.find(tx, wish.lead_id or f"ext:{wish.client_ref_id}")
         email = lead.details.get("contact", {}).get("email")
@@ -123,7 +137,15 @@ class OptOuts:
         place = b"opt_out" + id.bytes
         sealed = key.seal(proof, place) if isinstance(key, PersonKey) else self._vault.seal_own(tx, proof, place)
         await store.insert_opt_out(
-            tx, id=id, channel=wish.channel, scope=wish.scope, tag=tag, lead_id=lead.id if lead else None, evidence=sealed, answer=answer
+            tx,
+            id=id,
+            channel=wish.channel,
+            scope=wish.scope,
+            tag=tag,
+            lead_id=lead.id if lead else None,
+            evidence=sealed,
+            answer=answer,
         )
+
 
 __all__ = ["NotFound", "OptOuts"]

@@ -56,7 +56,9 @@ class PostBacks:
 
         Raises Conflict `suppressed` or `converted` for a reconnect that is not allowed; nothing is kept of it then.
         """
-        external = self._vault.tag(tx.tenant, "external", f"{said.type}:{said.external_ref}") if said.external_ref else None
+        external = (
+            self._vault.tag(tx.tenant, "external", f"{said.type}:{said.external_ref}") if said.external_ref else None
+        )
         if external:
             await store.take_turn(tx, external)
             if known := await store.find_postback(tx, said.type, external):
@@ -80,7 +82,10 @@ class PostBacks:
 
     async def lead_came(self, tx: Tx, events: Sequence[Event]) -> None:
         """Within(LeadAccepted): apply what the CRM said about this lead before the lead itself came."""
-        refs = {self._vault.tag(tx.tenant, "ref", cast(LeadAccepted, one.fact).client_ref_id): one.fact.subject_id for one in events}
+        refs = {
+            self._vault.tag(tx.tenant, "ref", cast(LeadAccepted, one.fact).client_ref_id): one.fact.subject_id
+            for one in events
+        }
         since = tx.now - KEPT
         for tag in await store.refs_waiting(tx, list(refs), since):
             for id, sealed in await store.waiting(tx, tag, since):
@@ -118,7 +123,12 @@ class PostBacks:
 
     async def _convert(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
         if lead.row.status == "converted" or _older(said, lead):
-            return _answer(id, lead.row.status, applied=False, reason="already_converted" if lead.row.status == "converted" else "outdated")
+            return _answer(
+                id,
+                lead.row.status,
+                applied=False,
+                reason="already_converted" if lead.row.status == "converted" else "outdated",
+            )
         suppressed = lead.row.status in ("opted_out", "dnc")
         if not suppressed:
             await settle(tx, lead.id, "converted", "conversion", said.occurred_at or tx.now)
@@ -163,7 +173,11 @@ class PostBacks:
         due_at = await self._reconnect(tx, lead, _instant(said.data.get("at")) or tx.now)
         await settle(tx, lead.id, "scheduled", "reconnect", said.occurred_at or tx.now, next_attempt_at=due_at)
         fact = LeadReconnectRequested(
-            subject_id=lead.id, story=lead.story(status="scheduled"), actor=Actor("api_key"), postback_id=ids.show("psb", id), due_at=due_at
+            subject_id=lead.id,
+            story=lead.story(status="scheduled"),
+            actor=Actor("api_key"),
+            postback_id=ids.show("psb", id),
+            due_at=due_at,
         )
         await self._log.append(tx, [fact])
         return _answer(id, "scheduled")
@@ -225,5 +239,3 @@ def _answer(
 
 def _place(id: UUID) -> bytes:
     return b"postback" + id.bytes
-
-

@@ -103,7 +103,15 @@ async def find_opt_out(tx: Tx, tag: bytes, scope: str, channel: str) -> tuple[UU
 
 
 async def insert_opt_out(
-    tx: Tx, *, id: UUID, channel: str, scope: str, tag: bytes, lead_id: UUID | None, evidence: bytes | None, answer: dict[str, Any]
+    tx: Tx,
+    *,
+    id: UUID,
+    channel: str,
+    scope: str,
+    tag: bytes,
+    lead_id: UUID | None,
+    evidence: bytes | None,
+    answer: dict[str, Any],
 ) -> None:
     await tx.run(
         "insert into opt_out (workspace_id, environment, id, channel, scope, tag, lead_id, evidence, answer, effective_at, created_at)"

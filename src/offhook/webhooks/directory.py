@@ -8,6 +8,7 @@ from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.privacy import Vault
 from offhook.webhooks import store
 from offhook.webhooks.globs import matches
+from offhook.webhooks.health import Health
 from offhook.webhooks.signing import Secret, Signer
 
 SENDABLE = frozenset({"active", "failing"})
@@ -71,6 +72,10 @@ class Directory:
         """The endpoints as far as this process knows; `read` when they turn out to be older than the tenant's generation."""
         return self._books.get(tx.tenant) or await self.read(tx)
 
+    def known(self, tenant: Tenant) -> Book | None:
+        """The endpoints as far as this process knows; None when it must ask first."""
+        return self._books.get(tenant)
+
     async def read(self, tx: Tx) -> Book:
         """The endpoints as this transaction sees them."""
         book = self._open(*await store.read_all(tx, tx.tenant))
@@ -91,8 +96,8 @@ class Directory:
 
     def _endpoint(self, row: store.Listed) -> Endpoint:
         secret = open_secret(self._vault, row.id, row.secret)
-        troubled = row.failures_in_row > 0 or row.status in ("failing", "pending_test")
-        return Endpoint(row.id, row.url, tuple(row.events), row.status, troubled, Signer(secret))
+        troubled = Health(row.status, None, row.failures_in_row, None, None).troubled
+        return Endpoint(row.id, row.url, tuple(row.events), row.status, troubled, Signer([secret]))
 
     def _remember(self, tenant: Tenant, book: Book) -> None:
         known = self._books.get(tenant)
@@ -109,11 +114,11 @@ class Directory:
 
 def seal_secret(vault: Vault, tx: Tx, endpoint: UUID, secret: Secret) -> bytes:
     """The secret as it is stored: it opens at this endpoint only."""
-    return vault.seal_own(tx, secret.reveal().encode(), _place(endpoint))
+    return vault.seal_own(tx, secret.key, _place(endpoint))
 
 
 def open_secret(vault: Vault, endpoint: UUID, sealed: bytes) -> Secret:
-    return Secret(vault.open_own(sealed, _place(endpoint)).decode())
+    return Secret(vault.open_own(sealed, _place(endpoint)))
 
 
 def _place(endpoint: UUID) -> bytes:

@@ -39,6 +39,11 @@ def after(health: Health, tries: Sequence[tuple[datetime, bool]]) -> Health:
     return health
 
 
+def gone(health: Health) -> Health:
+    """The receiver said 410: nothing more is sent until somebody enables it."""
+    return health if health.status == "disabled" else replace(health, status="disabled", reason="gone")
+
+
 def _after_success(health: Health, at: datetime) -> Health:
     recovered = health.status in ("failing", "pending_test")
     return Health("active" if recovered else health.status, None if recovered else health.reason, 0, None, at)

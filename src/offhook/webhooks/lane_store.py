@@ -98,7 +98,9 @@ async def waiting(tx: EngineTx, tenant: Tenant | None) -> list[Waiting]:
         rows = await tx.rows(WAITING)
     else:
         rows = await tx.rows(WAITING_OF_TENANT, {"ws": tenant.workspace, "env": tenant.environment})
-    return [Waiting(Tenant(workspace, environment), endpoint, ahead) for workspace, environment, endpoint, ahead in rows]
+    return [
+        Waiting(Tenant(workspace, environment), endpoint, ahead) for workspace, environment, endpoint, ahead in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,14 @@ async def settle(tx: EngineTx, fence: int, tried: Sequence[tuple[Try, bytes | No
             "made": [attempt.parcel.tries + 1 for attempt, _ in again],
             "first": [attempt.at for attempt, _ in again],
         },
+    )
+
+
+async def give_back(tx: EngineTx, fence: int, deliveries: Sequence[UUID]) -> None:
+    """End our lease of this fence on these, so that anybody may claim them now."""
+    await tx.run(
+        "update due set leased_until = null where delivery_id = any(%(d)b::uuid[]) and fence = %(fence)s",
+        {"d": list(deliveries), "fence": fence},
     )
 
 

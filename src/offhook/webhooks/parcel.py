@@ -7,6 +7,7 @@ from uuid import UUID
 
 from offhook.db import Tenant
 from offhook.privacy import PersonKey
+from offhook.webhooks.schedule import Delivered
 
 TEST = "webhook.test"
 
@@ -65,15 +66,11 @@ class Try:
     timing_ms: tuple[float | None, ...]
     tombstone: bool
     response: bytes | None = field(repr=False)
+    """Headers and body in clear (`response.pack`); None when there is nothing worth keeping."""
 
     @property
     def succeeded(self) -> bool:
         return self.error_code is None
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The receiver said 2xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Not sent: our lease is over, or nearly. Whoever claims it next sends it."""
+    """Not sent: our lease is over or nearly, or this process ends. Whoever claims it next sends it."""
 
 
 Outcome = Delivered | Again | Dead | Closed | Kept | Left

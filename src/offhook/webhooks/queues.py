@@ -17,6 +17,10 @@ MOST_PER_ENDPOINT = 1000
 ALWAYS_PER_ENDPOINT = 64
 """Room that every endpoint has, however full the memory is of others' parcels."""
 _RETRY_TURN = 4
+_NEARLY_DRY, _WORTH_A_CLAIM = 32, 250
+
+Waiting = tuple[Parcel, float]
+"""A parcel and when it came, by `time.perf_counter`."""
 
 
 class Lane:
@@ -25,8 +29,8 @@ class Lane:
     __slots__ = ("allowed", "first", "in_flight", "listed", "retries", "turn")
 
     def __init__(self) -> None:
-        self.first: deque[Parcel] = deque()
-        self.retries: deque[Parcel] = deque()
+        self.first: deque[Waiting] = deque()
+        self.retries: deque[Waiting] = deque()
         self.in_flight = 0
         self.allowed = FIRST_IN_FLIGHT
         self.turn = 0
@@ -39,7 +43,7 @@ class Lane:
     def ready(self) -> bool:
         return self.in_flight < self.allowed and bool(self.first or self.retries)
 
-    def take(self) -> Parcel:
+    def take(self) -> Waiting:
         self.turn += 1
         self.in_flight += 1
         retrys_turn = self.turn % _RETRY_TURN == 0 or not self.first
@@ -63,24 +67,29 @@ class Queues:
         shared = min(MOST_PER_ENDPOINT - waiting, self._capacity - self.held)
         return max(ALWAYS_PER_ENDPOINT - waiting, shared, 0)
 
-    def put(self, parcels: Iterable[Parcel]) -> None:
+    def thirsty(self, endpoint: UUID) -> bool:
+        """Whether claiming more for this endpoint is worth a look: it runs dry, or many fit."""
+        lane = self._lanes.get(endpoint)
+        return lane is None or len(lane) <= _NEARLY_DRY or self.room(endpoint) >= _WORTH_A_CLAIM
+
+    def put(self, parcels: Iterable[Parcel], since: float) -> None:
         """Let them wait for their turn."""
         for parcel in parcels:
             lane = self._lanes.setdefault(parcel.endpoint, Lane())
-            (lane.retries if parcel.tries else lane.first).append(parcel)
+            (lane.retries if parcel.tries else lane.first).append((parcel, since))
             self.held += 1
             self._list(parcel.endpoint, lane)
 
-    def take(self) -> Parcel | None:
-        """The parcel whose turn it is; None when none may be sent now. `answered` must follow."""
+    def take(self) -> Waiting | None:
+        """Whose turn it is; None when nothing may be sent now. `answered` must follow."""
         while self._turns:
             endpoint = self._turns.popleft()
             lane = self._lanes[endpoint]
             lane.listed = False
             if lane.ready:
-                parcel = lane.take()
+                waiting = lane.take()
                 self._list(endpoint, lane)
-                return parcel
+                return waiting
         return None
 
     def answered(self, parcel: Parcel, *, quickly: bool) -> None:
@@ -93,6 +102,14 @@ class Queues:
     def recorded(self, count: int) -> None:
         """The results of that many parcels are written: they are no longer in memory."""
         self.held -= count
+
+    def empty(self) -> list[Parcel]:
+        """Everything that waits, taken out."""
+        parcels = [parcel for lane in self._lanes.values() for parcel, _ in (*lane.first, *lane.retries)]
+        for lane in self._lanes.values():
+            lane.first.clear()
+            lane.retries.clear()
+        return parcels
 
     def _list(self, endpoint: UUID, lane: Lane) -> None:
         if lane.ready and not lane.listed:

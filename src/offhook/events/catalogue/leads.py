@@ -88,7 +88,10 @@ class LeadDeferred(LeadFact):
     """An attempt was due and not dialed: what stands in its way, and until when where that is known."""
 
     type: ClassVar[str] = "lead.deferred"
-    example: ClassVar = {"attempt_no": 1, "blockers": [{"kind": "window", "rule": "US-PA.hours.voice", "until": "2026-11-23T14:00:00.000Z"}]}
+    example: ClassVar = {
+        "attempt_no": 1,
+        "blockers": [{"kind": "window", "rule": "US-PA.hours.voice", "until": "2026-11-23T14:00:00.000Z"}],
+    }
 
     attempt_no: int
     blockers: list[dict[str, Any]]
@@ -166,7 +169,12 @@ class LeadOptedOut(LeadFact):
     """The person said stop, on some channel; no dial begins on any channel from this instant."""
 
     type: ClassVar[str] = "lead.opted_out"
-    example: ClassVar = {"channel": "sms", "scope": "seller", "suppression_ids": ["sup_01k…"], "effective_at": "2026-11-23T16:00:00.000Z"}
+    example: ClassVar = {
+        "channel": "sms",
+        "scope": "seller",
+        "suppression_ids": ["sup_01k…"],
+        "effective_at": "2026-11-23T16:00:00.000Z",
+    }
 
     channel: str
     scope: str

@@ -1,0 +1,41 @@
+"""DATA_DIR/credentials.json: the keys of the first workspace, written once, for nobody else to read."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from offhook.errors import CannotStart
+
+_NAME = "credentials.json"
+
+
+def file_in(data_dir: Path) -> Path:
+    """Where they are."""
+    return data_dir.absolute() / _NAME
+
+
+def write(data_dir: Path, credentials: Mapping[str, str]) -> None:
+    """Write the file whole or not at all, mode 0600, durably."""
+    path = file_in(data_dir)
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(credentials, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def test_key_in(data_dir: Path) -> str | None:
+    """The sandbox's key; None when the file is gone, which is its owner's right."""
+    with suppress(FileNotFoundError):
+        try:
+            return str(json.loads(file_in(data_dir).read_text(encoding="utf-8"))["test_key"])
+        except (ValueError, KeyError, OSError):
+            told = f"{file_in(data_dir)} cannot be read. Move it away; `offhook keys create` makes new keys."
+            raise CannotStart("bad_credentials_file", told) from None
+    return None

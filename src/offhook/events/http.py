@@ -1,0 +1,143 @@
+"""`/v1/events`, `/v1/events/stream` and `/v1/event-types`."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import StreamingResponse
+
+from offhook import ids
+from offhook.db import Database, Tx, Wakeups
+from offhook.errors import Fault, Invalid, NotFound
+from offhook.events import store, types
+from offhook.events.reading import opened
+from offhook.events.store import BEGINNING, EventRow, Wanted
+from offhook.events.stream import Streams
+from offhook.http import Answer, Caller, Door, Page, Ref, caller, page, ref_of
+from offhook.http.pages import listed
+from offhook.privacy import Vault
+
+GlobsOf = Callable[[Tx, Ref], Awaitable[Sequence[str]]]
+"""To which event types that endpoint listens. Raises NotFound."""
+
+Glob = Annotated[str, Query(alias="type", max_length=100, description="An event type, or a glob like `lead.*`.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What part of the log a request asks for."""
+
+    type: Glob = "*"
+    subject: Annotated[str | None, Query(max_length=100, description="The id of a lead, a call, an endpoint …")] = None
+    after_sequence: Annotated[int | None, Query(ge=0, lt=2**31, description="Only later ones of the subject.")] = None
+    webhook_endpoint: Annotated[
+        str | None, Query(max_length=300, description="Only what this endpoint should have got.")
+    ] = None
+
+    def subject_id(self) -> UUID | None:
+        """Raises Invalid when the subject is no id, or when a sequence is asked for without a subject."""
+        if self.subject is None:
+            if self.after_sequence is not None:
+                raise Invalid([Fault("after_sequence", "needs_subject", "A sequence belongs to a subject; name it.")])
+            return None
+        prefix: Any = self.subject.rpartition("_")[0]
+        try:
+            return ids.read(prefix, self.subject)
+        except ids.NotAnId:
+            raise Invalid([Fault("subject", "bad_id", "This is not an id, like lead_… or call_….")]) from None
+
+    async def wanted(self, tx: Tx, globs_of: GlobsOf) -> Wanted:
+        """Which types, also by what the named endpoint listens to. An endpoint is never told about itself."""
+        if self.webhook_endpoint is None:
+            return Wanted([self.type])
+        ref = ref_of(self.webhook_endpoint, "whe")
+        return Wanted([self.type], await globs_of(tx, ref), ref if isinstance(ref, UUID) else None)
+
+
+def router(door: Door, database: Database, vault: Vault, wakeups: Wakeups, globs_of: GlobsOf) -> APIRouter:
+    """The routes of the log."""
+    api = APIRouter(prefix="/v1", tags=["events"])
+    _add_list(api, door, vault, globs_of)
+    _add_stream(api, Streams(database, vault, wakeups))
+    _add_one(api, door, vault)
+    _add_types(api)
+    return api
+
+
+def _add_list(api: APIRouter, door: Door, vault: Vault, globs_of: GlobsOf) -> None:
+    @api.get("/events")
+    async def list_(
+        asked: Annotated[Asked, Depends()],
+        page: Annotated[Page, Depends(page)],
+        who: Annotated[Caller, caller("events:read")],
+    ) -> Response:
+        types.check_glob(asked.type)
+        subject = asked.subject_id()
+
+        async def read(tx: Tx) -> Answer:
+            wanted = await asked.wanted(tx, globs_of)
+            if subject is None:
+                rows = await store.after_position(tx, wanted, page.start(int, int, UUID) or BEGINNING, page.most)
+                return await _listed(tx, vault, rows, page, lambda row: row.position)
+            (after,) = page.start(int) or (asked.after_sequence or 0,)
+            rows = await store.after_sequence(tx, subject, wanted, after, page.most)
+            return await _listed(tx, vault, rows, page, lambda row: (row.sequence,))
+
+        return await door.read(who, read)
+
+
+def _add_stream(api: APIRouter, streams: Streams) -> None:
+    @api.get("/events/stream", response_class=StreamingResponse)
+    async def stream(
+        who: Annotated[Caller, caller("events:read")],
+        type: Glob = "*",
+        last_event_id: Annotated[str | None, Header(max_length=500, description="Go on behind this message.")] = None,
+    ) -> StreamingResponse:
+        """Events as they happen, as server-sent events; each message's id is a cursor for Last-Event-ID."""
+        types.check_glob(type)
+        position = Page(after=last_event_id).start(int, int, UUID)
+        messages = streams.follow(who, Wanted([type]), position and (position[0], position[1], position[2]))
+        return StreamingResponse(messages, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _add_one(api: APIRouter, door: Door, vault: Vault) -> None:
+    @api.get("/events/{id}")
+    async def get(id: str, who: Annotated[Caller, caller("events:read")]) -> Response:
+        async def read(tx: Tx) -> Answer:
+            row = await store.find(tx, _event_id(id))
+            if row is None:
+                raise _no_such_event()
+            return Answer(200, (await opened(tx, vault, [row]))[0])
+
+        return await door.read(who, read)
+
+
+def _add_types(api: APIRouter) -> None:
+    @api.get("/event-types")
+    async def event_types(who: Annotated[Caller, caller("events:read")]) -> Response:
+        every = [types.described(fact) for fact in types.every_type().values()]
+        return Answer(200, {"object": "list", "data": every, "has_more": False, "next_cursor": None}).response()
+
+    @api.get("/event-types/{type}/schema")
+    async def schema(type: str, who: Annotated[Caller, caller("events:read")]) -> Response:
+        return Answer(200, types.schema(types.fact_of(type)), {"Content-Type": "application/schema+json"}).response()
+
+
+async def _listed(
+    tx: Tx, vault: Vault, rows: list[EventRow], page: Page, cursor_of: Callable[[EventRow], Sequence[int | UUID]]
+) -> Answer:
+    bodies = dict(zip((row.id for row in rows), await opened(tx, vault, rows), strict=True))
+    return Answer(200, listed(rows, page, cursor_of, lambda row: bodies[row.id]))
+
+
+def _event_id(text: str) -> UUID:
+    try:
+        return ids.read("evt", text)
+    except ids.NotAnId:
+        raise _no_such_event() from None
+
+
+def _no_such_event() -> NotFound:
+    return NotFound("no_such_event", "There is no event with this id, or its days are over.", param="id")

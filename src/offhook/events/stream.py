@@ -1,0 +1,122 @@
+"""`GET /v1/events/stream`: the log as it grows, over server-sent events.
+
+Each message's id is its cursor, so a client that comes back with Last-Event-ID goes on exactly behind what it has seen.
+A stream looks when it is woken, and once a second anyway. It ends when its key is changed or revoked, or when wake-ups
+may have been missed; the client then comes again and is authenticated again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
+
+import orjson
+
+from offhook.db import Database, Tx, Wakeups
+from offhook.events import store
+from offhook.events.log import Effects, Event
+from offhook.events.reading import opened
+from offhook.events.store import EventRow, Position, Wanted
+from offhook.http import Caller
+from offhook.http.pages import cursor
+from offhook.privacy import Vault
+
+LOOK_S = 1.0
+ALIVE_S = 15.0
+_BATCH = 200
+_STILL_HERE = b": still here\n\n"
+
+
+def announce(wakeups: Wakeups) -> Callable[[Tx, Sequence[Event]], Awaitable[Effects | None]]:
+    """The within-reaction of every fact that wakes the streams of all processes once it is committed."""
+
+    async def act(tx: Tx, events: Sequence[Event]) -> Effects | None:
+        tx.on_commit(lambda: wakeups.send("event"))
+        return None
+
+    return act
+
+
+class _Listener:
+    """One open stream: woken to look, or told that it is over."""
+
+    def __init__(self, key: UUID) -> None:
+        self.key = key
+        self.over = False
+        self.awake = asyncio.Event()
+
+    def end(self) -> None:
+        self.over = True
+        self.awake.set()
+
+
+class Streams:
+    """The open streams of this process."""
+
+    def __init__(self, database: Database, vault: Vault, wakeups: Wakeups) -> None:
+        self._database = database
+        self._vault = vault
+        self._listeners: set[_Listener] = set()
+        wakeups.hear("event", lambda _: self._wake())
+        wakeups.hear("key", lambda key: self._end(UUID(key)))
+        wakeups.on_reconnect(lambda: self._end(None))
+
+    async def follow(self, who: Caller, wanted: Wanted, after: Position | None) -> AsyncIterator[bytes]:
+        """The wanted events behind that position, or from now on, as messages; endless until the key changes."""
+        with self._listening(who.key_id) as listener:
+            position = after or await self._now(who)
+            quiet_s = 0.0
+            while not listener.over:
+                listener.awake.clear()
+                rows, messages = await self._next(who, wanted, position)
+                for message in messages:
+                    yield message
+                if rows:
+                    position, quiet_s = rows[-1].position, 0.0
+                if len(rows) == _BATCH:
+                    continue
+                if quiet_s >= ALIVE_S:
+                    quiet_s = 0.0
+                    yield _STILL_HERE
+                quiet_s += await _rest(listener)
+
+    async def _now(self, who: Caller) -> Position:
+        async with self._database.transaction(who.tenant) as tx:
+            return await store.now_position(tx)
+
+    async def _next(self, who: Caller, wanted: Wanted, after: Position) -> tuple[list[EventRow], list[bytes]]:
+        async with self._database.transaction(who.tenant) as tx:
+            rows = await store.after_position(tx, wanted, after, _BATCH)
+            bodies = await opened(tx, self._vault, rows)
+        return rows, [_message(row, body) for row, body in zip(rows, bodies, strict=True)]
+
+    @contextmanager
+    def _listening(self, key: UUID) -> Iterator[_Listener]:
+        listener = _Listener(key)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def _wake(self) -> None:
+        for listener in self._listeners:
+            listener.awake.set()
+
+    def _end(self, key: UUID | None) -> None:
+        for listener in self._listeners:
+            if key is None or listener.key == key:
+                listener.end()
+
+
+def _message(row: EventRow, body: orjson.Fragment) -> bytes:
+    return f"id: {cursor(row.position)}\nevent: {row.type}\ndata: ".encode() + orjson.dumps(body) + b"\n\n"
+
+
+async def _rest(listener: _Listener) -> float:
+    """Until woken, a second at most; how long that was at most."""
+    try:
+        await asyncio.wait_for(listener.awake.wait(), LOOK_S)
+    except TimeoutError:
+        return LOOK_S
+    return 0.0

@@ -1,0 +1,138 @@
+"""The event types as data: from the classes of the catalogue to JSON Schema, documentation and the OpenAPI webhooks."""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, get_type_hints
+from uuid import UUID
+
+from pydantic import TypeAdapter, create_model
+
+from offhook import ids
+from offhook.errors import Fault, Invalid, NotFound
+from offhook.events import catalogue
+from offhook.events.fact import SCHEMA_VERSION, Fact, data_fields
+
+_NULLABLE_OBJECT = {"type": ["object", "null"]}
+_INSTANT = {"type": "string", "format": "date-time"}
+
+
+@cache
+def every_type() -> dict[str, type[Fact]]:
+    """Each event type and its class, in alphabetical order."""
+    for module in pkgutil.iter_modules(catalogue.__path__, f"{catalogue.__name__}."):
+        importlib.import_module(module.name)
+    return dict(sorted((fact.type, fact) for fact in _below(Fact) if "type" in vars(fact)))
+
+
+def fact_of(name: str) -> type[Fact]:
+    """The class of an event type. Raises NotFound with the type that was probably meant."""
+    found = every_type().get(name)
+    if found is None:
+        raise NotFound("no_such_event_type", f"There is no such event type.{_did_you_mean(name)}", param="type")
+    return found
+
+
+def check_glob(glob: str) -> None:
+    """Raises Invalid `unknown_event_type` when the glob has no star and is no event type."""
+    if "*" not in glob and glob not in every_type():
+        detail = f"No event type answers to this.{_did_you_mean(glob)}"
+        raise Invalid([Fault("type", "unknown_event_type", detail)])
+
+
+def shown_subject(subject_type: str, id: UUID) -> str:
+    """The id of a subject as the world sees it."""
+    prefix = _prefixes().get(subject_type)
+    return ids.show(prefix, id) if prefix else str(id)
+
+
+def described(fact: type[Fact]) -> dict[str, Any]:
+    """An event type as the API lists it."""
+    return {
+        "type": fact.type,
+        "object": "event_type",
+        "description": _said(fact),
+        "subject_type": fact.subject_type,
+        "kind": fact.kind,
+        "schema_version": SCHEMA_VERSION,
+        "example": fact.example,
+    }
+
+
+def schema(fact: type[Fact]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the whole envelope with this type's data."""
+    subject = {"type": {"const": fact.subject_type}, "id": {"type": "string"}}
+    properties: dict[str, Any] = {
+        "event_id": {"type": "string"},
+        "type": {"const": fact.type},
+        "schema_version": {"type": "string"},
+        "occurred_at": _INSTANT,
+        "recorded_at": _INSTANT,
+        "workspace_id": {"type": "string"},
+        "environment": {"enum": ["live", "sandbox"]},
+        "subject": {"type": "object", "properties": subject, "required": ["type", "id"]},
+        "sequence": {"type": "integer", "minimum": 1},
+        "transition": _NULLABLE_OBJECT,
+        "kind": {"const": fact.kind},
+        "actor": {"type": "object"},
+        "correlation_id": {"type": ["string", "null"]},
+        "causation_id": {"type": ["string", "null"]},
+        "call": _NULLABLE_OBJECT,
+        "visitor": _NULLABLE_OBJECT,
+        "lead": _NULLABLE_OBJECT,
+        "data": _data_schema(fact),
+        "redactions": {"type": "array", "items": {"type": "string"}},
+        "test": {"type": "boolean"},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": fact.type,
+        "description": _said(fact),
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+def openapi_webhooks() -> dict[str, Any]:
+    """The `webhooks` section of the OpenAPI document: what endpoints are sent, one entry for each type."""
+    return {name: {"post": _webhook(fact)} for name, fact in every_type().items()}
+
+
+def _webhook(fact: type[Fact]) -> dict[str, Any]:
+    return {
+        "operationId": f"webhook {fact.type}",
+        "tags": [fact.type.partition(".")[0]],
+        "summary": _said(fact),
+        "requestBody": {"content": {"application/json": {"schema": schema(fact)}}},
+        "responses": {"2XX": {"description": "Taken; the event is not sent again."}},
+    }
+
+
+def _data_schema(fact: type[Fact]) -> dict[str, Any]:
+    hints = get_type_hints(fact)
+    fields: dict[str, Any] = {name: (hints[name], ...) for name in data_fields(fact)}
+    found = TypeAdapter(create_model(fact.__name__, **fields)).json_schema()
+    return {**found, "examples": [fact.example]}
+
+
+def _below(parent: type[Fact]) -> Iterator[type[Fact]]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+@cache
+def _prefixes() -> dict[str, ids.Prefix]:
+    return {fact.subject_type: fact.subject_prefix for fact in every_type().values()}
+
+
+def _said(fact: type[Fact]) -> str:
+    return " ".join((fact.__doc__ or "").split())
+
+
+def _did_you_mean(name: str) -> str:
+    near = difflib.get_close_matches(name, every_type(), n=1)
+    return f" Did you mean {near[0]}?" if near else " GET /v1/event-types lists them."

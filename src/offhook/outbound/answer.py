@@ -1,0 +1,61 @@
+"""What is sent and what may come back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Lost = Literal[
+    "dns", "connect_refused", "connect_timeout", "tls", "timeout", "reset", "refused_address", "refused_url", "protocol"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `timeout_s` covers all of it, from the look-up of the name to the last byte of the answer."""
+
+    method: str
+    url: str = field(repr=False)
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds. `first_byte` and `total` count from the start; `dns`, `connect` and `tls` are durations.
+
+    A phase that was not needed (a kept connection, a cached name, plain HTTP) took 0.0; None: nobody measured it.
+    `first_byte` is when the answer's head was complete; None: it never was. The wait for another request's look-up
+    of the same name counts as `connect`.
+    """
+
+    dns: float | None
+    connect: float | None
+    tls: float | None
+    first_byte: float | None
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver answered. Header names in lower case, the first of each; body as sent, at most 16 KB of it."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    truncated: bool
+    timing_ms: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nothing to go by came back. `text` says why in plain words, without address, URL or anybody's exception text."""
+
+    code: Lost
+    text: str
+    timing_ms: Timing
+
+    @property
+    def never_sent(self) -> bool:
+        """True when the receiver surely got nothing. False is not the opposite: it may or may not have."""
+        return self.code not in ("timeout", "reset", "protocol")

@@ -1,0 +1,87 @@
+"""One request on one session: from the first byte sent to an Answer or a NoAnswer. Reads no more than the caps."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from functools import lru_cache
+from time import perf_counter
+
+import aiohttp
+from yarl import URL
+
+from offhook.outbound.answer import Answer, Lost, NoAnswer, Request
+from offhook.outbound.stopwatch import Stopwatch
+
+BODY_CAP = 16_384
+_HEADER_COUNT_CAP, _HEADER_CHARS_CAP = 64, 8_192
+_CONNECT_S = 5.0
+
+
+class Forbidden(OSError):
+    """Raised at connect. Its `str` never differs: aiohappyeyeballs then raises the first of several as it is."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("address refused")
+        self.why = why
+
+
+async def exchange(session: aiohttp.ClientSession, url: URL, request: Request, watch: Stopwatch) -> Answer | NoAnswer:
+    try:
+        response = await session.request(
+            request.method,
+            url,
+            data=request.body or None,
+            headers=request.headers,
+            timeout=_limits(request.timeout_s),
+            allow_redirects=False,
+        )
+        watch.head = perf_counter()
+        with closing(response):  # an answer read to its end has given its connection back by then
+            body, truncated = await _read(response)
+        return Answer(response.status, _kept(response.headers), body, truncated, watch.reading())
+    except (aiohttp.ClientError, OSError) as error:
+        return NoAnswer(*_tell(error), watch.reading())
+
+
+@lru_cache(64)
+def _limits(timeout_s: float) -> aiohttp.ClientTimeout:
+    # Connecting gets at most half, so that "never sent" and "never answered" can be told apart.
+    return aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s / 2, _CONNECT_S), ceil_threshold=3600)
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    content = response.content
+    body = await content.read(BODY_CAP + 1)
+    while len(body) <= BODY_CAP and not content.at_eof():
+        body += await content.read(BODY_CAP + 1 - len(body))
+    return body[:BODY_CAP], len(body) > BODY_CAP
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    room = _HEADER_CHARS_CAP
+    for name, value in headers.items():
+        room -= len(name) + len(value)
+        if room < 0 or len(kept) == _HEADER_COUNT_CAP:
+            break
+        kept.setdefault(name.lower(), value)
+    return kept
+
+
+def _tell(error: aiohttp.ClientError | OSError) -> tuple[Lost, str]:
+    match error:
+        case aiohttp.ClientSSLError():
+            return "tls", "no trusted TLS connection: the certificate or the protocol was not accepted"
+        case aiohttp.ClientConnectorDNSError():
+            return "dns", "the name of the receiver did not resolve to an address"
+        case aiohttp.ClientConnectorError(os_error=Forbidden(why=why)):
+            return "refused_address", why
+        case aiohttp.ClientConnectorError():
+            return "connect_refused", "the receiver did not accept the connection"
+        case aiohttp.ConnectionTimeoutError():
+            return "connect_timeout", "the connection did not stand in time"
+        case TimeoutError():
+            return "timeout", "the answer was not complete in time"
+        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | OSError():
+            return "reset", "the receiver closed the connection before its answer was complete"
+        case _:
+            return "protocol", "the receiver answered something that is not HTTP"

@@ -1,0 +1,212 @@
+"""The paths of the pretend world. A live key is refused: there is nothing to pretend about."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field
+
+from offhook import access, clock, ids, jobs
+from offhook.db import Database, Tenant, Tx
+from offhook.errors import Conflict, Fault, Forbidden, Invalid, NotFound
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
+from offhook.http.pages import listed
+from offhook.jobs import Job, Outcome, progress
+from offhook.leads import Leads, Stored
+from offhook.sandbox.clock import BUDGET_S, Reached, VirtualClock
+from offhook.sandbox.inbox import Inbox
+from offhook.sandbox.people import synthetic
+from offhook.sandbox.reset_store import forget
+from offhook.sandbox.scenes import SCENES
+from offhook.sandbox.script import MEANINGS
+
+ADVANCE = "sandbox.advance"
+FARTHEST = timedelta(days=400)
+
+Verify = Callable[[Tx, Any, bytes], Awaitable[bool]]
+"""Whether these headers and this body bear the signature of one of the tenant's endpoints."""
+
+
+class AdvanceIn(Wire):
+    seconds: Annotated[float, Field(gt=0, le=FARTHEST.total_seconds())] | None = None
+    to: datetime | None = None
+
+
+class ResetIn(Wire):
+    now: datetime
+
+
+class LeadsIn(Wire):
+    count: Annotated[int, Field(ge=1, le=1000)] = 10
+    mix: dict[str, Annotated[int, Field(ge=0, le=1000)]] = {}
+    campaign_id: str | None = None
+
+
+class Advances:
+    """Advances that outlive their request, as durable jobs."""
+
+    def __init__(self, database: Database, clock: VirtualClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def run(self, job: Job) -> Outcome:
+        """The job: go on until the clock has reached its goal."""
+        to = datetime.fromisoformat(job.args["to"])
+        reached = await self._clock.advance(job.tenant, to, budget_s=BUDGET_S / 2)
+        async with self._database.transaction(job.tenant) as tx:
+            status = "done" if reached.settled else "running"
+            result = {"now": clock.show(reached.now), "steps": reached.steps}
+            await progress.report(tx, job.id, done=reached.steps, result=result, status=status)
+            return jobs.Done() if reached.settled else jobs.RetryAt(tx.now, "not there yet")
+
+
+def router(
+    door: Door, database: Database, virtual: VirtualClock, leads: Leads, inbox: Inbox, verify: Verify
+) -> APIRouter:
+    """`/v1/sandbox/…` and the inbox's own door."""
+    api = APIRouter(tags=["sandbox"])
+
+    @api.get("/v1/sandbox/clock")
+    async def read_clock(who: Caller = caller("sandbox:read")) -> Response:
+        _must_be_sandbox(who)
+        return await door.read(who, lambda tx: _clock(tx, virtual))
+
+    @api.post("/v1/sandbox/clock/advance", responses={202: {"description": "It goes on as a job."}})
+    async def advance(wish: AdvanceIn, who: Caller = caller("sandbox:write")) -> Response:
+        _must_be_sandbox(who)
+        to = await _goal(database, who.tenant, wish)
+        reached = await virtual.advance(who.tenant, to)
+        async with database.transaction(who.tenant) as tx:
+            shown = (await _clock(tx, virtual)).body
+            if reached.settled:
+                return Answer(200, {**shown, "steps": reached.steps}).response()
+            job = await _go_on_later(tx, to, reached)
+        return Answer(202, {**shown, "steps": reached.steps, "job_id": ids.show("job", job)}).response()
+
+    @api.post("/v1/sandbox/reset")
+    async def reset(request: Request, wish: ResetIn, who: Caller = caller("sandbox:write")) -> Response:
+        _must_be_sandbox(who)
+        _must_bear_zone("now", wish.now)
+
+        async def act(tx: Tx) -> Answer:
+            await forget(tx)
+            await access.set_clock(tx, wish.now - tx.wall)
+            return Answer(
+                200,
+                {
+                    "object": "sandbox_clock",
+                    "now": clock.show(wish.now),
+                    "offset_s": (wish.now - tx.wall).total_seconds(),
+                },
+            )
+
+        return await door.write(request, who, act)
+
+    @api.post("/v1/sandbox/leads", status_code=201)
+    async def make_leads(request: Request, wish: LeadsIn, who: Caller = caller("sandbox:write")) -> Response:
+        _must_be_sandbox(who)
+        if unknown := sorted(wish.mix.keys() - MEANINGS.keys()):
+            detail = f"There is no outcome {unknown[0]}; there are: {', '.join(MEANINGS)}."
+            raise Invalid([Fault("mix", "no_such_outcome", detail)])
+        return await door.write(request, who, lambda tx: _make_leads(tx, leads, wish))
+
+    @api.get("/v1/sandbox/scenes")
+    async def scenes(who: Caller = caller("sandbox:read")) -> Response:
+        _must_be_sandbox(who)
+        data = [{"scene": scene.name, "what": scene.what, "last_digit": scene.digit} for scene in SCENES.values()]
+        return Answer(200, {"object": "list", "data": data, "has_more": False, "next_cursor": None}).response()
+
+    @api.post("/v1/sandbox/simulate/{scene}", status_code=201)
+    async def simulate(scene: str, request: Request, who: Caller = caller("sandbox:write")) -> Response:
+        _must_be_sandbox(who)
+        if scene not in SCENES:
+            raise NotFound(
+                "no_such_scene", f"There is no scene of that name; there are: {', '.join(SCENES)}.", param="scene"
+            )
+
+        async def act(tx: Tx) -> Answer:
+            lead = next(synthetic(1, tx.now, f"SCENE-{ids.new().hex[-12:]}", None, digit=SCENES[scene].digit))
+            (made,) = await leads.ingest(tx, [lead])
+            if not isinstance(made, Stored):
+                raise Conflict("lead_not_made", "The scene's lead was not accepted; try again.")
+            return Answer(201, {"object": "scene", "scene": scene, "what": SCENES[scene].what, "lead": made.body})
+
+        return await door.write(request, who, act)
+
+    @api.get("/v1/sandbox/inbox")
+    async def read_inbox(page: Annotated[Page, Depends(page)], who: Caller = caller("sandbox:read")) -> Response:
+        _must_be_sandbox(who)
+
+        async def read(tx: Tx) -> Answer:
+            start = page.start(str)
+            messages = await inbox.shown(tx, ids.read("inb", start[0]) if start else None, page.most)
+            return Answer(200, listed(messages, page, lambda message: (message["id"],)))
+
+        return await door.read(who, read)
+
+    @api.post("/in/inbox/{workspace}", status_code=204, include_in_schema=False)
+    async def receive(workspace: str, request: Request) -> Response:
+        tenant = Tenant(_workspace(workspace), "sandbox")
+        body = await request.body()
+        async with database.transaction(tenant) as tx:
+            verified = await verify(tx, request.headers, body)
+            if not verified:
+                raise Forbidden("bad_signature", "No endpoint of this sandbox signed that message.")
+            await inbox.keep(tx, request.headers, body, verified=verified)
+        return Response(status_code=204)
+
+    return api
+
+
+def _must_be_sandbox(who: Caller) -> None:
+    if who.tenant.environment != "sandbox":
+        raise Forbidden("live_key", "This key is of the live environment; use the test key (ofk_test_…).")
+
+
+def _must_bear_zone(param: str, at: datetime) -> None:
+    if at.tzinfo is None:
+        raise Invalid([Fault(param, "bad_instant", f"{param} needs its offset from UTC, like 2026-11-23T14:00:00Z.")])
+
+
+async def _clock(tx: Tx, virtual: VirtualClock) -> Answer:
+    due = await virtual.next_due(tx)
+    shown = {"object": "sandbox_clock", "now": clock.show(tx.now), "offset_s": tx.offset.total_seconds()}
+    return Answer(200, {**shown, "next_due_at": clock.show_or_null(due)})
+
+
+async def _goal(database: Database, tenant: Tenant, wish: AdvanceIn) -> datetime:
+    if (wish.seconds is None) == (wish.to is None):
+        raise Invalid([Fault("seconds", "one_of", "Send either seconds or to.")])
+    async with database.transaction(tenant) as tx:
+        now = tx.now
+    if wish.seconds is not None:
+        return now + timedelta(seconds=wish.seconds)
+    assert wish.to is not None
+    _must_bear_zone("to", wish.to)
+    if not now <= wish.to <= now + FARTHEST:
+        raise Invalid(
+            [Fault("to", "out_of_range", "to must lie ahead, at most 400 days; only /v1/sandbox/reset goes back.")]
+        )
+    return wish.to
+
+
+async def _go_on_later(tx: Tx, to: datetime, reached: Reached) -> UUID:
+    job = await jobs.enqueue(tx, ADVANCE, {"to": to.isoformat()})
+    await progress.start(tx, job, ADVANCE, total=None)
+    return job
+
+
+async def _make_leads(tx: Tx, leads: Leads, wish: LeadsIn) -> Answer:
+    made = synthetic(wish.count, tx.now, f"SYN-{ids.new().hex[-12:]}", wish.mix or None)
+    batch = [lead.model_copy(update={"campaign_id": wish.campaign_id}) for lead in made]
+    stored = await leads.ingest(tx, batch)
+    return Answer(201, {"object": "list", "data": [one.body for one in stored if isinstance(one, Stored)]})
+
+
+def _workspace(shown: str) -> UUID:
+    try:
+        return ids.read("ws", shown)
+    except ids.NotAnId:
+        raise NotFound("no_such_inbox", "There is no inbox of this name.") from None

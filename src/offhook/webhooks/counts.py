@@ -1,0 +1,10 @@
+"""What the lane counts, for Prometheus. A label is never an id."""
+
+from prometheus_client import Counter, Histogram
+
+commit_to_wire_ms = Histogram(
+    "offhook_webhook_commit_to_wire_ms",
+    "Milliseconds from an event's commit (or the claim of its delivery) to the start of its request.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000, 30_000),
+)
+tries = Counter("offhook_webhook_tries", "Requests to endpoints, by what they came to.", ["outcome"])

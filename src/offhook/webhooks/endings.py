@@ -1,0 +1,107 @@
+"""What a result changes beyond the delivery's own row: dead letters, held deliveries, the health of endpoints.
+
+All in one transaction of the tenant, with the facts that tell of it. A delivery dies once: by deleting its due row under
+its fence.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from offhook import ids
+from offhook.db import EngineTx, Tx
+from offhook.events import Fact, Log, Transition
+from offhook.events.catalogue.webhooks import WebhookDeadLettered, WebhookEndpointDisabled, WebhookEndpointUpdated
+from offhook.privacy import Vault
+from offhook.webhooks import health, lane_store, response, store
+from offhook.webhooks.directory import Directory
+from offhook.webhooks.health import Health
+from offhook.webhooks.parcel import Closed, Dead, Kept, Result, Try
+
+
+class Endings:
+    """Concludes results of one tenant."""
+
+    def __init__(self, vault: Vault, log: Log, directory: Directory) -> None:
+        self._vault = vault
+        self._log = log
+        self._directory = directory
+
+    async def conclude(self, tx: Tx, results: Sequence[Result]) -> None:
+        """Bury the dead, hold what may not be sent, judge the endpoints, and tell of it."""
+        facts = await self._bury(tx, results)
+        await lane_store.hold(tx, [result.parcel for result in results if isinstance(result.outcome, Kept)])
+        facts += await self._judge(tx, results)
+        await self._log.append(tx, facts)
+
+    async def _bury(self, tx: Tx, results: Sequence[Result]) -> list[Fact]:
+        groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+        last_tries = []
+        for result in results:
+            if isinstance(result.outcome, Dead | Closed):
+                status = "dead" if isinstance(result.outcome, Dead) else "discarded"
+                groups[status, result.outcome.reason].append(result)
+                if result.tried:
+                    last_tries.append((result.tried, sealed_response(self._vault, tx, result.tried)))
+        if last_tries:
+            await lane_store.insert_tries(tx, last_tries)
+        facts: list[Fact] = []
+        for (status, reason), group in groups.items():
+            moved = await lane_store.close(tx, [result.parcel for result in group], status, reason)
+            if status == "dead":
+                facts += [_dead_lettered(result, reason) for result in group if result.parcel.delivery in moved]
+        return facts
+
+    async def _judge(self, tx: Tx, results: Sequence[Result]) -> list[Fact]:
+        tries = defaultdict(list)
+        gone = set()
+        for result in results:
+            if result.tried:
+                tries[result.parcel.endpoint].append((result.tried.at, result.tried.succeeded))
+            if isinstance(result.outcome, Dead) and result.outcome.disables:
+                gone.add(result.parcel.endpoint)
+        facts: list[Fact] = []
+        if not tries:
+            return facts
+        for endpoint, before in (await store.lock_health(tx, list(tries))).items():
+            after = health.after(before, tries[endpoint])
+            if endpoint in gone:
+                after = health.gone(after)
+            facts += await self._change(tx, endpoint, before, after)
+        return facts
+
+    async def _change(self, tx: Tx, endpoint: UUID, before: Health, after: Health) -> list[Fact]:
+        if before == after:
+            return []
+        await store.save_health(tx, endpoint, after)
+        if (before.status, before.troubled) != (after.status, after.troubled):
+            await self._directory.changed(tx)
+        if before.status == after.status:
+            return []
+        moved = Transition("status", before.status, after.status, after.reason or "success")
+        if after.status != "disabled":
+            return [WebhookEndpointUpdated(subject_id=endpoint, transition=moved, changed=["status"])]
+        await lane_store.hold_all(tx, endpoint)
+        return [WebhookEndpointDisabled(subject_id=endpoint, transition=moved, reason=moved.reason)]
+
+
+def sealed_response(vault: Vault, tx: EngineTx, tried: Try) -> bytes | None:
+    """The response as it is stored: under the key of the event's person, or our own when it speaks of nobody."""
+    if tried.response is None:
+        return None
+    place = response.place(tried.parcel.delivery, tried.parcel.tries)
+    key = tried.parcel.message.key
+    return key.seal(tried.response, place) if key else vault.seal_own(tx, tried.response, place)
+
+
+def _dead_lettered(result: Result, reason: str) -> Fact:
+    parcel = result.parcel
+    return WebhookDeadLettered(
+        subject_id=parcel.endpoint,
+        delivery_id=ids.show("dlv", parcel.delivery),
+        event_id=parcel.message.shown_id,
+        event_type=parcel.message.type,
+        attempts=parcel.tries + 1,
+        reason=reason,
+        last_error=(result.tried and result.tried.error_code) or reason,
+    )

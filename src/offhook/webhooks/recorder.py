@@ -1,0 +1,111 @@
+"""What became of parcels, written in batches: whatever is ready after 5 ms, or 500.
+
+Deliveries and retries of all tenants go in one statement. What changes more than a delivery's own row (a dead letter, a
+held delivery, the health of an endpoint) goes in a transaction of its tenant: see `endings`. Writing a batch twice
+does no harm, so when a commit is lost on the way it is simply written again.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from offhook.db import Database, EngineTx, Tenant
+from offhook.errors import Unavailable
+from offhook.log import get, place_of
+from offhook.privacy import Vault
+from offhook.webhooks import lane_store
+from offhook.webhooks.directory import Directory
+from offhook.webhooks.endings import Endings, sealed_response
+from offhook.webhooks.parcel import Again, Left, Result, Try
+from offhook.webhooks.schedule import Delivered
+
+BATCH = 500
+GATHER_S = 0.005
+_AWAY_S = 0.5
+
+
+class Recorder:
+    """Takes results and writes them, then tells `recorded` of each batch."""
+
+    def __init__(self, database: Database, vault: Vault, directory: Directory, endings: Endings) -> None:
+        self._database = database
+        self._vault = vault
+        self._directory = directory
+        self._endings = endings
+        self._waiting: list[Result] = []
+        self._task: asyncio.Task[None] | None = None
+        self.recorded: Callable[[Sequence[Result]], None] = lambda _: None
+
+    def take(self, result: Result) -> None:
+        """Have it written soon. Returns at once."""
+        self._waiting.append(result)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            if len(self._waiting) < BATCH:
+                await asyncio.sleep(GATHER_S)
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            await self._write(batch)
+
+    async def _write(self, batch: Sequence[Result]) -> None:
+        try:
+            await self._record(batch)
+        except Unavailable:
+            get("webhooks").warning("database_away", results_waiting=len(self._waiting) + len(batch))
+            await asyncio.sleep(_AWAY_S)
+            self._waiting[:0] = batch
+            return
+        except Exception as failure:
+            if len(batch) > 1:
+                # One that cannot be written must not take its neighbours with it.
+                for result in batch:
+                    await self._write([result])
+                return
+            # Its lease runs out, and it is sent again.
+            get("webhooks").error("result_lost", error=type(failure).__name__, at=place_of(failure))
+        self.recorded(batch)
+
+    async def _record(self, batch: Sequence[Result]) -> None:
+        await self._settle([result for result in batch if isinstance(result.outcome, Delivered | Again | Left)])
+        for tenant, results in _by_tenant(result for result in batch if self._changes_more(result)).items():
+            async with self._database.transaction(tenant) as tx:
+                await self._endings.conclude(tx, results)
+
+    async def _settle(self, results: Sequence[Result]) -> None:
+        fences: dict[int, list[Result]] = defaultdict(list)
+        for result in results:
+            fences[result.parcel.fence].append(result)
+        if not fences:
+            return
+        async with self._database.engine() as tx:
+            for fence, group in fences.items():
+                tried = [self._row(tx, result, result.tried) for result in group if result.tried]
+                left = [result.parcel.delivery for result in group if not result.tried]
+                if tried:
+                    await lane_store.settle(tx, fence, tried)
+                if left:
+                    await lane_store.give_back(tx, fence, left)
+
+    def _row(self, tx: EngineTx, result: Result, tried: Try) -> tuple[Try, bytes | None, Again | None]:
+        later = result.outcome if isinstance(result.outcome, Again) else None
+        return tried, sealed_response(self._vault, tx, tried), later
+
+    def _changes_more(self, result: Result) -> bool:
+        match result.outcome:
+            case Left():
+                return False
+            case Delivered():
+                book = self._directory.known(result.parcel.tenant)
+                endpoint = book.endpoints.get(result.parcel.endpoint) if book else None
+                # Not known means that it has just changed, so it may have been in trouble.
+                return endpoint is None or endpoint.troubled
+        return True
+
+
+def _by_tenant(results: Iterable[Result]) -> dict[Tenant, list[Result]]:
+    tenants: dict[Tenant, list[Result]] = defaultdict(list)
+    for result in results:
+        tenants[result.parcel.tenant].append(result)
+    return tenants

@@ -1,0 +1,165 @@
+"""The loop that tells endpoints: from memory when an event was born here, from the database for all that waits.
+
+A parcel is leased to this process before it is in memory, and its row is closed only with its result. So a process that
+dies loses nothing: its leases run out within 30 seconds, and exactly those deliveries that had no result are sent again,
+by whoever claims them first.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from offhook.db import Tenant, Tx, Wakeups
+from offhook.errors import Unavailable
+from offhook.log import get, place_of
+from offhook.webhooks import counts, lane_store
+from offhook.webhooks.claims import Claim, Claims
+from offhook.webhooks.parcel import Left, Parcel, Result
+from offhook.webhooks.post import TIMEOUT_S, Post
+from offhook.webhooks.queues import Queues, Waiting
+from offhook.webhooks.recorder import Recorder
+
+LOOK_S = 1.0
+CAPACITY = 2000
+_QUICK_MS = 1000.0
+_BUSY_ANSWERS = frozenset({429, 502, 503, 504})
+
+
+class Sender:
+    """Sends what it is offered and what is due. Any number of processes may run one; leases keep them apart."""
+
+    def __init__(self, wakeups: Wakeups, claims: Claims, post: Post, recorder: Recorder, *, in_flight: int) -> None:
+        """`in_flight` bounds the requests under way at once."""
+        self._claims = claims
+        self._post = post
+        self._recorder = recorder
+        self._in_flight = in_flight
+        self._queues = Queues(CAPACITY)
+        self._carriers: set[asyncio.Task[None]] = set()
+        self._open: Counter[Tenant] = Counter()
+        self._recorded = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._short: frozenset[UUID] = frozenset()
+        self.on_sent: Callable[[float], None] = counts.commit_to_wire_ms.observe
+        """Told the milliseconds from the commit of an event (or the claim of its delivery) to its request."""
+        recorder.recorded = self._forget
+        wakeups.hear("due", lambda _: self.wake())
+        wakeups.on_reconnect(self.wake)
+
+    def wake(self) -> None:
+        """Look for due deliveries now instead of at the next look."""
+        self._awake.set()
+
+    def room(self, endpoint: UUID) -> int:
+        """How many more parcels for this endpoint fit into memory."""
+        return self._queues.room(endpoint)
+
+    def offer(self, parcels: Sequence[Parcel]) -> None:
+        """Send these, which are leased to this process and committed. Returns at once."""
+        self._open.update(parcel.tenant for parcel in parcels)
+        self._queues.put(parcels, time.perf_counter())
+        self._start_carriers()
+
+    async def run(self) -> None:
+        """Claim and send until cancelled; then give back what waits, and finish what is under way."""
+        try:
+            while True:
+                self._awake.clear()
+                try:
+                    claim = await self._claim(None)
+                except Unavailable:
+                    get("webhooks").warning("database_away")
+                    await self._sleep()
+                    continue
+                if not (claim.parcels and claim.short):
+                    await self._sleep()
+        finally:
+            await self._finish()
+
+    async def drain(self, tenant: Tenant) -> bool:
+        """Send everything that is due for this tenant, until all results are written; whether there was anything."""
+        anything = False
+        while (await self._claim(tenant)).parcels or self._open[tenant]:
+            anything = True
+            await self._until(lambda: not self._open[tenant])
+        return anything
+
+    async def next_due(self, tx: Tx) -> datetime | None:
+        """When the tenant's next delivery is due, held ones and those under way not counted; None when nothing waits."""
+        return await lane_store.next_due(tx)
+
+    async def busy(self, tx: Tx) -> bool:
+        """Whether some process is sending to an endpoint of this tenant."""
+        return await lane_store.busy(tx)
+
+    async def _claim(self, tenant: Tenant | None) -> Claim:
+        # One at a time: a claim passes over rows that another has locked, and would find nothing where there is something.
+        async with self._claiming:
+            claim = await self._claims.claim(tenant, self._queues.room)
+            self._short = claim.short
+            self.offer(claim.parcels)
+        return claim
+
+    async def _sleep(self) -> None:
+        try:
+            await asyncio.wait_for(self._awake.wait(), LOOK_S)
+        except TimeoutError:
+            return
+
+    async def _finish(self) -> None:
+        for parcel in self._queues.empty():
+            self._recorder.take(Result(parcel, Left()))
+        try:
+            async with asyncio.timeout(TIMEOUT_S + LOOK_S):
+                await self._until(lambda: not self._queues.held)
+        except TimeoutError:
+            get("webhooks").warning("stopped_before_recorded", results=self._queues.held)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            await self._recorded.wait()
+
+    def _start_carriers(self) -> None:
+        while len(self._carriers) < self._in_flight and (waiting := self._queues.take()):
+            task = asyncio.create_task(self._carry(waiting))
+            self._carriers.add(task)
+            task.add_done_callback(self._carriers.discard)
+
+    async def _carry(self, waiting: Waiting | None) -> None:
+        """Carry this parcel, then whichever's turn it is, until nothing may be sent."""
+        while waiting:
+            parcel, since = waiting
+            self.on_sent((time.perf_counter() - since) * 1000)
+            try:
+                result = await self._post.carry(parcel)
+            except Exception as failure:
+                # Its lease is given back, so it is tried again; nothing was decided about it.
+                get("webhooks").error("carry_failed", error=type(failure).__name__, at=place_of(failure))
+                result = Result(parcel, Left())
+            self._queues.answered(parcel, quickly=_was_quick(result))
+            counts.tries.labels(type(result.outcome).__name__.lower()).inc()
+            self._recorder.take(result)
+            waiting = self._queues.take()
+            self._start_carriers()
+
+    def _forget(self, results: Sequence[Result]) -> None:
+        self._queues.recorded(len(results))
+        for result in results:
+            self._open[result.parcel.tenant] -= 1
+        if any(self._queues.thirsty(endpoint) for endpoint in self._short):
+            self._short = frozenset()
+            self.wake()
+        self._recorded.set()
+        self._recorded = asyncio.Event()
+
+
+def _was_quick(result: Result) -> bool:
+    tried = result.tried
+    if tried is None:
+        return True
+    total = tried.timing_ms[-1]
+    return tried.status_code is not None and tried.status_code not in _BUSY_ANSWERS and total is not None and total < _QUICK_MS

@@ -1,0 +1,235 @@
+"""How the house is put together: what checks a lead, what each fact sets off, and who is handed to whom.
+
+Read the two tables first: they are the behaviour of the house on one screen.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from offhook import access, ids, leads, routing, webhooks
+from offhook.access import http as access_http
+from offhook.app import build_app
+from offhook.calls import Calls
+from offhook.calls import http as calls_http
+from offhook.compliance import RuleBook, packaged
+from offhook.db import Database, Tenant, Tx, Wakeups, missing_migrations
+from offhook.dialing import CadenceBooks, Cadences, Campaigns, Dispatcher, Verbs
+from offhook.dialing import http as dialing_http
+from offhook.dialing import set_up as set_up_campaign
+from offhook.errors import CannotStart
+from offhook.events import Fact, Log, Within
+from offhook.events import http as events_http
+from offhook.events.catalogue.calls import CallAnswered, CallEnded, CallOptOutDetected, CallQualificationThresholdMet
+from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadErased, LeadOptedOut
+from offhook.http import Door, resource_router
+from offhook.jobs import Inside, Outside, Runner
+from offhook.jobs import http as jobs_http
+from offhook.leads import Erasures, Imports, Leads, People, preflight
+from offhook.leads import http as leads_http
+from offhook.outbound import Outbound
+from offhook.privacy import KeyRing, Vault
+from offhook.providers import ProviderAccounts, Providers
+from offhook.providers import http as providers_http
+from offhook.routing import Targets
+from offhook.sandbox import http as sandbox_http
+from offhook.sandbox.clock import VirtualClock
+from offhook.sandbox.platform import PretendWorld
+from offhook.settings import Settings
+from offhook.sync import OptOuts, PostBacks
+from offhook.sync import http as sync_http
+from offhook.upkeep import Upkeep
+
+
+def checks(rules: RuleBook) -> Sequence[preflight.Check]:
+    """The pre-flight matrix, in order. Every check is asked; all failing codes are told at once."""
+    return (
+        preflight.number_class,
+        preflight.duplicate_phone,
+        preflight.suppression,
+        preflight.consent,
+        preflight.zone,
+        preflight.window(rules),
+        preflight.campaign,
+    )
+
+
+def reactions(house: "House") -> Sequence[Within]:
+    """What each fact sets off, in the transaction that writes it."""
+    return (
+        Within(Fact, house.webhooks.fan_out),  # every endpoint that listens is told, or nothing happened
+        Within(LeadAccepted, house.cadences.plan),  # an accepted lead has its first attempt planned
+        Within(LeadAccepted, house.post_backs.lead_came),  # what the CRM said before its lead came is applied now
+        Within(CallAnswered, house.cadences.answered),
+        Within(CallQualificationThresholdMet, house.cadences.qualified),
+        Within(CallOptOutDetected, house.opt_outs.heard),  # "stop" in a call suppresses everywhere, at once
+        Within(CallEnded, routing.call_ended),  # the human it may have needed is free again
+        Within(CallEnded, house.cadences.resolved),  # an ended call plans the next attempt, or none
+        Within(LeadConverted, house.cadences.stop),  # a converted lead is never dialed again, not even 10 ms later
+        Within(LeadOptedOut, house.cadences.stop),
+        Within(LeadDncAdded, house.cadences.stop),
+        Within(LeadErased, house.cadences.stop),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The keys of a new workspace, shown this once."""
+
+    workspace_id: str
+    live_key: str
+    test_key: str
+
+
+class House:
+    """Everything of one process, built and not yet started."""
+
+    def __init__(self, settings: Settings, url: str, ring: KeyRing, *, engine: bool) -> None:
+        self.settings = settings
+        self.url = url
+        self.engine = engine
+        self.database = Database(url, pool_size=settings.pool_size)
+        self.wakeups = Wakeups(url)
+        self.vault = Vault(ring, self.wakeups)
+        self.log = Log(self.vault)
+        self.door = Door(self.database, self.vault)
+        self.outbound = Outbound()
+        self.rules = packaged()
+        self._build_rooms()
+        self.log.react(reactions(self))
+        self.runner = Runner(self.database, self.wakeups, self._handlers())
+        self.clock = VirtualClock(self.database, [self.runner, self.dispatcher, self.webhooks.sender])
+        self.upkeep = Upkeep(self.database)
+        self._loops: list[asyncio.Task[None]] = []
+        self.authenticator = access.Authenticator(self.database, self.wakeups)
+        self.app = self._build_app()
+
+    @classmethod
+    def build(cls, settings: Settings, url: str, *, engine: bool, create_ring: bool = False) -> "House":
+        """The house over this database. `engine`: this process runs the loops. Raises CannotStart without a key ring."""
+        return cls(settings, url, KeyRing.open(settings.key_ring_file, create=create_ring), engine=engine)
+
+    def _build_rooms(self) -> None:
+        self.people = People(self.vault)
+        self.webhooks = webhooks.Webhooks(
+            self.settings, self.database, self.vault, self.log, self.wakeups, self.outbound, sending=self.engine
+        )
+        self.pretend = PretendWorld(self.database, self.wakeups, self.outbound)
+        base = self.settings.public_url or f"http://{self.settings.host}:{self.settings.port}"
+        self.providers = Providers(self.vault, self.wakeups, [self.pretend.platform], base)
+        self.calls = Calls(self.database, self.vault, self.log, self.providers, self.wakeups, routing)
+        self.pretend.report_to(self.calls.report)
+        self.cadences = Cadences(self.log, self.people, self.rules, self.wakeups)
+        self.dispatcher = Dispatcher(self.database, self.log, self.people, self.calls, self.rules, self.wakeups)
+        self.verbs = Verbs(self.log, self.people, self.rules, self.dispatcher, self.wakeups)
+        self.campaigns = Campaigns(self.log, self.wakeups)
+        self.leads = Leads(self.vault, self.log, checks(self.rules), self.campaigns.behind)
+        self.imports = Imports(self.database, self.vault, self.leads)
+        self.erasures = Erasures(self.vault, self.log, self._hang_up)
+        self.opt_outs = OptOuts(self.vault, self.log, self.people, self._cut_calls)
+        self.post_backs = PostBacks(
+            self.vault,
+            self.log,
+            self.people,
+            self.opt_outs,
+            reconnect=self.verbs.reconnect,
+            lead_of_call=self._lead_of_call,
+            set_disposition=self.calls.set_latest_disposition,
+        )
+
+    def _handlers(self) -> dict[str, Inside | Outside]:
+        return {
+            leads.IMPORT: Outside(self.imports.run),
+            leads.ERASE: Inside(self.erasures.finish),
+            **self.calls.handlers,
+            **self.pretend.handlers,
+            **self.webhooks.handlers,
+        }
+
+    def _build_app(self) -> FastAPI:
+        door = self.door
+        routers = [
+            leads_http.router(door, self.database, self.leads, self.people, self.imports, self.erasures),
+            dialing_http.router(door, self.campaigns, self.verbs, self.people, self.rules, self.vault),
+            resource_router(door, self.campaigns),
+            resource_router(door, CadenceBooks()),
+            resource_router(door, Targets(self.wakeups)),
+            resource_router(door, ProviderAccounts(self.providers)),
+            calls_http.router(door, self.calls, self.verbs.dial_number),
+            providers_http.router(door, self.database, self.providers, self.calls, self.verbs.dial_number),
+            sync_http.router(door, self.post_backs, self.opt_outs),
+            self.webhooks.router(door),
+            events_http.router(door, self.database, self.vault, self.wakeups, self.webhooks.globs_of),
+            access_http.router(door, self.authenticator),
+            jobs_http.router(door),
+            sandbox_http.router(door, self.database, self.clock, self.runner),
+        ]
+        return build_app(self.settings, self.authenticator, self.database, self.wakeups, routers, self.ready)
+
+    async def start(self) -> None:
+        """Open the pools and, in an engine, start the loops. Raises Unavailable, or CannotStart when migrations lack."""
+        if missing := await asyncio.to_thread(missing_migrations, self.url):
+            raise CannotStart("migrations_behind", f"The database lacks {', '.join(missing)}. Mend: offhook migrate")
+        await self.database.open()
+        await self.wakeups.start()
+        await self.upkeep.once()
+        self.log.epoch = await self.upkeep.epoch()
+        if self.engine:
+            loops: list[Callable[[], Awaitable[None]]] = [
+                self.runner.run,
+                self.dispatcher.run,
+                self.webhooks.sender.run,
+                self.upkeep.run,
+            ]
+            self._loops = [asyncio.ensure_future(loop()) for loop in loops]
+
+    async def stop(self) -> None:
+        """Take no new work, let what is at a platform or an endpoint be settled, close the pools."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.calls.close()
+        await self.wakeups.stop()
+        await self.database.close()
+        await self.outbound.close()
+
+    async def ready(self) -> dict[str, str]:
+        """Per part `ok`, or what is wrong."""
+        parts = {"database": "ok" if await self.database.alive() else "away"}
+        for loop in self._loops:
+            if loop.done():
+                parts["loops"] = "a loop has ended; restart the process"
+        return parts
+
+    async def first_workspace(self, name: str) -> Credentials | None:
+        """Make the first workspace, fit to run: sandbox with a running campaign, live with a draft. None when one exists."""
+        async with self.database.engine() as tx:
+            if await access.any_workspace(tx):
+                return None
+        return await self.new_workspace(name)
+
+    async def new_workspace(self, name: str) -> Credentials:
+        """A workspace with both environments, set up, and a key of full scope for each."""
+        live = Tenant(ids.new(), "live")
+        async with self.database.transaction(live) as tx:
+            await access.create_workspace(tx, name)
+            await set_up_campaign(tx, None)
+            live_key = await access.issue_key(tx, "First key", ["*"])
+        async with self.database.transaction(Tenant(live.workspace, "sandbox")) as tx:
+            await routing.set_up(tx)
+            await set_up_campaign(tx, await self.providers.add(tx, "sandbox", "Pretend platform", is_default=True))
+            test_key = await access.issue_key(tx, "First key", ["*"])
+        return Credentials(ids.show("ws", live.workspace), live_key.shown, test_key.shown)
+
+    async def _hang_up(self, tx: Tx, lead_id: UUID) -> bool:
+        await self.calls.stop(tx, "erased", lead_id=lead_id)
+        return bool(await self.calls.open_calls(tx, lead_id))
+
+    async def _cut_calls(self, tx: Tx, number_tag: bytes, reason: str) -> list[UUID]:
+        return await self.calls.stop(tx, "opt_out", number_tag=number_tag)
+
+    async def _lead_of_call(self, tx: Tx, call_id: UUID) -> UUID | None:
+        return (await self.calls.find(tx, call_id)).about.lead_id
