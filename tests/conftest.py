@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import orjson
 import pytest
 from starlette.types import ASGIApp, Message, Scope
@@ -17,6 +18,11 @@ from offhook.db import Database, Tenant, Wakeups
 from offhook.db.testing import Template, running_server
 from offhook.events import Log
 from offhook.privacy import KeyRing, Vault
+
+
+# How long an example takes tells of the machine's other work, not of the code.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 class TimeTravel:

@@ -6,6 +6,7 @@ Read the two tables first: they are the behaviour of the house on one screen.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -17,18 +18,18 @@ from offhook.calls import Calls
 from offhook.calls import http as calls_http
 from offhook.compliance import RuleBook, packaged
 from offhook.db import Database, Tenant, Tx, Wakeups, missing_migrations
-from offhook.dialing import CadenceBooks, Cadences, Campaigns, Dispatcher, Verbs
+from offhook.dialing import CadenceBooks, Cadences, Campaigns, Dispatcher, OneOffs, Verbs
 from offhook.dialing import http as dialing_http
 from offhook.dialing import set_up as set_up_campaign
-from offhook.errors import CannotStart
-from offhook.events import Fact, Log, Within
+from offhook.errors import CannotStart, Fault, Invalid
+from offhook.events import Actor, Fact, Log, Within
 from offhook.events import http as events_http
 from offhook.events.catalogue.calls import CallAnswered, CallEnded, CallOptOutDetected, CallQualificationThresholdMet
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadErased, LeadOptedOut
 from offhook.http import Door, resource_router
-from offhook.jobs import Inside, Outside, Runner
-from offhook.jobs import http as jobs_http
-from offhook.leads import Erasures, Imports, Leads, People, preflight
+from offhook.http import progress as progress_http
+from offhook.jobs import Inside, Job, Outcome, Outside, Runner
+from offhook.leads import Erasures, Imports, Lead, Leads, People, preflight
 from offhook.leads import http as leads_http
 from offhook.outbound import Outbound
 from offhook.privacy import KeyRing, Vault
@@ -37,6 +38,7 @@ from offhook.providers import http as providers_http
 from offhook.routing import Targets
 from offhook.sandbox import http as sandbox_http
 from offhook.sandbox.clock import VirtualClock
+from offhook.sandbox.inbox import Inbox
 from offhook.sandbox.platform import PretendWorld
 from offhook.settings import Settings
 from offhook.sync import OptOuts, PostBacks
@@ -127,6 +129,7 @@ class House:
         self.verbs = Verbs(self.log, self.people, self.rules, self.dispatcher, self.wakeups)
         self.campaigns = Campaigns(self.log, self.wakeups)
         self.leads = Leads(self.vault, self.log, checks(self.rules), self.campaigns.behind)
+        self.one_offs = OneOffs(self.leads, self.people, self.verbs, self._show_call)
         self.imports = Imports(self.database, self.vault, self.leads)
         self.erasures = Erasures(self.vault, self.log, self._hang_up)
         self.opt_outs = OptOuts(self.vault, self.log, self.people, self._cut_calls)
@@ -137,13 +140,14 @@ class House:
             self.opt_outs,
             reconnect=self.verbs.reconnect,
             lead_of_call=self._lead_of_call,
-            set_disposition=self.calls.set_latest_disposition,
+            set_disposition=self._set_disposition,
         )
 
     def _handlers(self) -> dict[str, Inside | Outside]:
         return {
             leads.IMPORT: Outside(self.imports.run),
             leads.ERASE: Inside(self.erasures.finish),
+            sandbox_http.ADVANCE: Outside(self._advance_on),
             **self.calls.handlers,
             **self.pretend.handlers,
             **self.webhooks.handlers,
@@ -151,23 +155,31 @@ class House:
 
     def _build_app(self) -> FastAPI:
         door = self.door
+        targets, accounts = Targets(self.wakeups), ProviderAccounts(self.providers)
         routers = [
             leads_http.router(door, self.database, self.leads, self.people, self.imports, self.erasures),
-            dialing_http.router(door, self.campaigns, self.verbs, self.people, self.rules, self.vault),
-            resource_router(door, self.campaigns),
-            resource_router(door, CadenceBooks()),
-            resource_router(door, Targets(self.wakeups)),
-            resource_router(door, ProviderAccounts(self.providers)),
-            calls_http.router(door, self.calls, self.verbs.dial_number),
-            providers_http.router(door, self.database, self.providers, self.calls, self.verbs.dial_number),
+            dialing_http.router(door, self.campaigns, self.verbs, self.people, self.rules, self._told_of),
+            *(resource_router(door, one) for one in (self.campaigns, CadenceBooks(), targets, accounts)),
+            calls_http.router(
+                door, self.calls, self.one_offs.dial, events=self._told_of_call, decisions=routing.decisions
+            ),
+            providers_http.router(door, self.database, self.providers, self.calls, self.one_offs.dial),
             sync_http.router(door, self.post_backs, self.opt_outs),
             self.webhooks.router(door),
             events_http.router(door, self.database, self.vault, self.wakeups, self.webhooks.globs_of),
             access_http.router(door, self.authenticator),
-            jobs_http.router(door),
-            sandbox_http.router(door, self.database, self.clock, self.runner),
+            progress_http.router(door),
+            sandbox_http.router(
+                door, self.database, self.clock, self.leads, Inbox(self.vault), self.webhooks.signed_by_us
+            ),
         ]
-        return build_app(self.settings, self.authenticator, self.database, self.wakeups, routers, self.ready)
+        return build_app(self.settings, self.authenticator, self.database, routers, self.ready)
+
+    async def _told_of(self, tx: Tx, subjects: Sequence[UUID]) -> list[Any]:
+        return await events_http.told_of(tx, self.vault, subjects)
+
+    async def _told_of_call(self, tx: Tx, call_id: UUID) -> list[Any]:
+        return await events_http.told_of(tx, self.vault, [call_id])
 
     async def start(self) -> None:
         """Open the pools and, in an engine, start the loops. Raises Unavailable, or CannotStart when migrations lack."""
@@ -224,12 +236,27 @@ class House:
             test_key = await access.issue_key(tx, "First key", ["*"])
         return Credentials(ids.show("ws", live.workspace), live_key.shown, test_key.shown)
 
+    async def _advance_on(self, job: Job) -> Outcome:
+        return await sandbox_http.Advances(self.database, self.clock).run(job)
+
     async def _hang_up(self, tx: Tx, lead_id: UUID) -> bool:
         await self.calls.stop(tx, "erased", lead_id=lead_id)
         return bool(await self.calls.open_calls(tx, lead_id))
 
     async def _cut_calls(self, tx: Tx, number_tag: bytes, reason: str) -> list[UUID]:
         return await self.calls.stop(tx, "opt_out", number_tag=number_tag)
+
+    async def _show_call(self, tx: Tx, call_id: UUID) -> dict[str, Any]:
+        return await self.calls.shown(tx, call_id, personal=False)
+
+    async def _set_disposition(self, tx: Tx, lead: Lead, data: dict[str, Any]) -> bool:
+        latest = await self.calls.page(tx, lead_id=lead.id, before=None, limit=1)
+        code = data.get("code")
+        if not isinstance(code, str) or not code:
+            raise Invalid([Fault("data.code", "missing", "Send the disposition's code in data.code.")])
+        if latest:
+            await self.calls.set_disposition(tx, latest[0].id, code, Actor("api_key"))
+        return bool(latest)
 
     async def _lead_of_call(self, tx: Tx, call_id: UUID) -> UUID | None:
         return (await self.calls.find(tx, call_id)).about.lead_id

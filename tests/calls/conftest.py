@@ -15,7 +15,7 @@ from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.events import Log
 from offhook.jobs import Runner
 from offhook.privacy import PersonKey, Vault
-from offhook.providers import CallReport, Kind, Providers
+from offhook.providers import CallReport, Providers
 from offhook.providers.contract import (
     Account,
     Action,
@@ -23,6 +23,7 @@ from offhook.providers.contract import (
     DialOrder,
     Health,
     Inbound,
+    Kind,
     Platform,
     PlatformRef,
     Transfer,
@@ -197,7 +198,9 @@ class House:
         return envelope
 
     async def drain(self) -> None:
-        await self.runner.drain(self.tenant)
+        """Everything that is due, and what that sets off."""
+        while await self.runner.drain_once(self.tenant):
+            pass
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from tests.calls.conftest import FakePlatform, House, Minutes
 
-from offhook.providers import Cause, DialOrder, Kind
-from offhook.providers.contract import DialNotSent, DialRefused, DialUnknown, HangUp
+from offhook.providers import DialOrder
+from offhook.providers.contract import Cause, DialNotSent, DialRefused, DialUnknown, HangUp, Kind
 
 
 async def test_a_dial_is_told_as_started_before_the_platform_is_asked(house: House, platform: FakePlatform) -> None:

@@ -3,8 +3,8 @@
 from tests.calls.conftest import FakeFloor, FakePlatform, House, Minutes
 
 from offhook import ids
-from offhook.providers import CallReport, Cause, Kind, Providers
-from offhook.providers.contract import ControlRefused, HangUp, InboundCall, PlatformAway, Qualification
+from offhook.providers import CallReport, Providers
+from offhook.providers.contract import Cause, ControlRefused, HangUp, InboundCall, Kind, PlatformAway, Qualification
 
 QUALIFIED = Qualification(82, 70, {"owns_home": True})
 

@@ -18,8 +18,8 @@ from offhook.calls.reasons import END_REASONS
 from offhook.events import Fact
 from offhook.events.catalogue import calls as told
 from offhook.events.catalogue import transfers
-from offhook.providers import CallReport, Cause, Kind
-from offhook.providers.contract import Qualification
+from offhook.providers import CallReport
+from offhook.providers.contract import Cause, Kind, Qualification
 from offhook.routing import Placement
 
 START = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)

@@ -2,8 +2,7 @@
 
 from tests.calls.conftest import FakeFloor, FakePlatform, House, Minutes
 
-from offhook.providers import Kind
-from offhook.providers.contract import HangUp, Qualification
+from offhook.providers.contract import HangUp, Kind, Qualification
 
 
 async def test_a_call_that_rings_too_long_is_asked_about(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped] # it ships no types
 import pytest
 
 COMMAND = str(Path(sys.executable).with_name("offhook"))
@@ -31,14 +31,24 @@ class Running:
     output: Path
 
     @property
+    def port(self) -> str:
+        """The port that it took."""
+        return self.told["API"].removesuffix("/v1").rpartition(":")[2]
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The first keys, as their owner reads them."""
+        found: dict[str, str] = json.loads((self.data_dir / "credentials.json").read_text())
+        return found
+
+    @property
     def told(self) -> dict[str, str]:
         """The `name: value` lines of its start."""
         return dict(line.split(": ", 1) for line in self.output.read_text().splitlines() if ": " in line)
 
     def ask(self, path: str, key: str | None = None) -> tuple[int, Any]:
         """Status and JSON of a GET; status 0 when nobody answers."""
-        base = self.told["API"].removesuffix("/v1")
-        return ask(base + path, key)
+        return ask(f"http://127.0.0.1:{self.port}{path}", key)
 
     def postmaster(self) -> psutil.Process:
         """The PostgreSQL of its data directory."""
@@ -79,6 +89,13 @@ def surroundings(variables: dict[str, str]) -> dict[str, str]:
 
 def postmaster(data_dir: Path) -> psutil.Process:
     return psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().split("\n")[0]))
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie that nobody has buried yet does not."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -124,8 +141,8 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One installation for the tests that leave it as it was."""
+    """One installation for all tests that leave it as it was."""
     with started("up", "--port", "0", data_dir=tmp_path_factory.mktemp("house") / "data") as running:
         yield running

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from tests.cli.conftest import Running, offhook
 
+from offhook.db import Tenant
+
 
 def test_a_running_installation_is_healthy(house: Running) -> None:
-    port = house.told["API"].removesuffix("/v1").rpartition(":")[2]
-
-    report = offhook("doctor", "--json", "--port", port, "--data-dir", house.data_dir, cwd=house.data_dir.parent)
+    report = offhook("doctor", "--json", "--port", house.port, "--data-dir", house.data_dir, cwd=house.data_dir.parent)
 
     assert report.returncode == 0
     grades = {finding["name"]: finding["grade"] for finding in json.loads(report.stdout)}
@@ -34,6 +34,13 @@ def test_a_lost_key_ring_is_named(data_dir: Path) -> None:
     assert f"The key ring {data_dir}/keyring.json is missing. Restore it" in report.stdout
 
 
+async def test_a_workspace_without_its_key_ring_is_a_failure(database_url: str, tenant: Tenant, tmp_path: Path) -> None:
+    report = offhook("doctor", "--port", "0", "--database-url", database_url, cwd=tmp_path)
+
+    assert report.returncode == 1
+    assert "nothing in it can be opened" in report.stdout
+
+
 def test_a_key_ring_open_to_others_is_named_with_its_cure(house: Running, data_dir: Path) -> None:
     data_dir.mkdir()
     shutil.copy(house.data_dir / "keyring.json", data_dir)
@@ -52,7 +59,7 @@ def test_a_bad_setting_is_a_finding(tmp_path: Path) -> None:
     assert "OFFHOOK_POOL_SIZE" in report.stdout
 
 
-def test_a_foreign_program_on_the_port_is_a_failure(house: Running, tmp_path: Path) -> None:
+def test_an_address_of_another_machine_is_a_failure(tmp_path: Path) -> None:
     report = offhook("doctor", "--port", "1", "--host", "192.0.2.1", cwd=tmp_path)
 
     assert report.returncode == 1

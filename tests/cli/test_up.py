@@ -1,13 +1,16 @@
 """`offhook up`: what it makes, what it finds again, what it survives, and what it refuses."""
 
 import json
+import os
 import signal
 import stat
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped] # it ships no types
 import pytest
-from tests.cli.conftest import PATIENCE_S, Running, Starter, offhook, until
+from tests.cli.conftest import PATIENCE_S, Running, Starter, lives, offhook, until
+
+from offhook.db import Tenant
 
 
 def test_the_first_start_makes_keys_for_nobody_but_their_owner(house: Running) -> None:
@@ -22,14 +25,14 @@ def test_it_is_ready_when_it_says_so(house: Running) -> None:
 
 
 def test_it_shows_the_sandbox_key_and_never_the_live_one(house: Running) -> None:
-    keys = json.loads((house.data_dir / "credentials.json").read_text())
+    keys = house.credentials
 
     assert house.told["Test key"].split()[0] == keys["test_key"]
     assert keys["live_key"] not in house.output.read_text()
 
 
 def test_both_first_keys_open_the_api(house: Running) -> None:
-    keys = json.loads((house.data_dir / "credentials.json").read_text())
+    keys = house.credentials
 
     assert house.ask("/v1/leads", keys["test_key"])[0] == 200
     assert house.ask("/v1/leads", keys["live_key"])[0] == 200
@@ -43,36 +46,24 @@ def test_idle_it_takes_less_than_250_mb(house: Running) -> None:
     assert psutil.Process(house.process.pid).memory_info().rss < 250 * 2**20
 
 
-def test_the_second_start_finds_what_the_first_made(start: Starter, data_dir: Path) -> None:
+def test_what_it_made_is_there_after_a_stop(start: Starter) -> None:
     first = start()
-    made = (data_dir / "credentials.json").read_text()
-    assert first.end() == 0
+    made, postmaster = first.credentials, first.postmaster()
+
+    assert first.end(signal.SIGTERM) == 0
+    assert not lives(postmaster)
 
     second = start()
-
-    assert (data_dir / "credentials.json").read_text() == made
-    assert second.ask("/v1/leads", json.loads(made)["test_key"])[0] == 200
+    assert second.credentials == made
+    assert second.ask("/v1/leads", made["test_key"])[0] == 200
     assert "Applied migration" not in second.output.read_text()
 
 
-def test_sigterm_ends_it_and_its_database_with_exit_code_0(start: Starter) -> None:
-    running = start()
-    postmaster = running.postmaster()
+def test_a_killed_database_is_a_503_that_passes_by_itself(house: Running) -> None:
+    house.postmaster().kill()
 
-    assert running.end(signal.SIGTERM) == 0
-    assert not postmaster.is_running()
-
-
-def test_ctrl_c_ends_it_with_exit_code_0(start: Starter) -> None:
-    assert start().end(signal.SIGINT) == 0
-
-
-def test_a_killed_database_is_a_503_that_passes_by_itself(start: Starter) -> None:
-    running = start()
-    running.postmaster().kill()
-
-    until(lambda: running.ask("/readyz")[0] == 503, "it says that the database is away")
-    until(lambda: running.ask("/readyz")[0] == 200, "it is ready again")
+    until(lambda: house.ask("/readyz")[0] == 503, "it says that the database is away")
+    until(lambda: house.ask("/readyz")[0] == 200, "it is ready again")
 
 
 def test_a_killed_start_leaves_a_database_that_the_next_one_adopts(start: Starter) -> None:
@@ -84,16 +75,25 @@ def test_a_killed_start_leaves_a_database_that_the_next_one_adopts(start: Starte
 
     assert adopting.postmaster().pid == orphan
     assert adopting.ask("/readyz")[0] == 200
-    assert adopting.end() == 0
+    assert adopting.end(signal.SIGINT) == 0
+
+
+def test_a_second_ctrl_c_ends_it_at_once(start: Starter) -> None:
+    running = start()
+    running.postmaster().suspend()  # so that the first one cannot be done with
+    running.process.send_signal(signal.SIGINT)
+    until(lambda: "Stopping" in running.output.read_text(), "it heard the first")
+
+    running.process.send_signal(signal.SIGINT)
+
+    assert running.process.wait(PATIENCE_S) == 128 + signal.SIGINT
 
 
 def test_a_port_that_is_taken_is_named_with_who_has_it(house: Running, tmp_path: Path) -> None:
-    port = house.told["API"].removesuffix("/v1").rpartition(":")[2]
-
-    refused = offhook("up", "--port", port, "--data-dir", tmp_path / "other", cwd=tmp_path)
+    refused = offhook("up", "--port", house.port, "--data-dir", tmp_path / "other", cwd=tmp_path)
 
     assert refused.returncode == 2
-    assert f"Port {port} is in use by process {house.process.pid}" in refused.stderr
+    assert f"Port {house.port} is in use by process {house.process.pid}" in refused.stderr
     assert "--port" in refused.stderr
 
 
@@ -113,6 +113,16 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path}/file/data cannot be written" in refused.stderr
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_data_directory_closed_to_us_is_named(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o500)
+
+    refused = offhook("up", "--port", "0", "--data-dir", data_dir, cwd=data_dir.parent)
+
+    assert refused.returncode == 2
+    assert f"{data_dir} cannot be written: Permission denied" in refused.stderr
+
+
 def test_a_data_directory_where_others_may_write_is_refused(data_dir: Path) -> None:
     data_dir.mkdir()
     data_dir.chmod(0o777)
@@ -130,15 +140,12 @@ def test_a_misspelt_setting_is_told_the_right_one(tmp_path: Path) -> None:
     assert "Did you mean port?" in refused.stderr
 
 
-def test_a_lost_key_ring_is_never_replaced(start: Starter, data_dir: Path) -> None:
-    start().end()
-    (data_dir / "keyring.json").unlink()
-
-    refused = offhook("up", "--port", "0", "--data-dir", data_dir, cwd=data_dir.parent)
+async def test_a_lost_key_ring_is_never_replaced(database_url: str, tenant: Tenant, tmp_path: Path) -> None:
+    refused = offhook("up", "--port", "0", "--database-url", database_url, "--data-dir", tmp_path, cwd=tmp_path)
 
     assert refused.returncode == 2
     assert "keyring.json is missing" in refused.stderr
-    assert not (data_dir / "keyring.json").exists()
+    assert not (tmp_path / "keyring.json").exists()
 
 
 def test_a_refusal_is_one_line_and_leaves_nothing_running(tmp_path: Path) -> None:
@@ -147,15 +154,3 @@ def test_a_refusal_is_one_line_and_leaves_nothing_running(tmp_path: Path) -> Non
     assert refused.returncode == 1
     assert refused.stderr.startswith("offhook: PostgreSQL at 127.0.0.1:1 does not let us in.")
     assert refused.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_it_at_once(start: Starter, number: signal.Signals) -> None:
-    running = start()
-    running.postmaster().suspend()  # so that the first one cannot be done with
-    running.process.send_signal(number)
-    until(lambda: "Stopping" in running.output.read_text(), "it heard the first")
-
-    running.process.send_signal(number)
-
-    assert running.process.wait(PATIENCE_S) == 128 + number

@@ -188,7 +188,7 @@ async def test_a_session_that_survives_its_server_is_no_hindrance(watched: Embed
     os.kill(postmaster(data_dir), signal.SIGKILL)
 
     with pytest.raises(psycopg.OperationalError):
-        await busy
+        await asyncio.wait_for(busy, timeout=10)
     assert await ask_until_answered(watched, "SELECT 1") == 1
 
 

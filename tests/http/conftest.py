@@ -14,7 +14,7 @@ from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import Conflict, NotFound, Stale
 from offhook.http import Answer, Caller, Door, External, Page, Ref, Wire, caller, resource_router
 from offhook.privacy import Vault
-from offhook.settings import Settings
+from offhook.settings import load
 
 TABLE = """
 create table thing (
@@ -126,7 +126,7 @@ def app(database: Database, door: Door, authenticator: access.Authenticator, thi
     async def ready() -> dict[str, str]:
         return {"database": "ok" if await database.alive() else "away"}
 
-    settings = Settings(max_body_bytes=4096)
+    settings = load({"max_body_bytes": 4096}, environ={})
     return build_app(settings, authenticator, database, [resource_router(door, things), _reads(door)], ready)
 
 

@@ -44,6 +44,28 @@ async def test_a_failure_is_not_remembered(api: Any) -> None:
     assert [thing["name"] for thing in (await api.get("/v1/things")).json["data"]] == ["once"]
 
 
+async def test_a_crash_before_the_commit_keeps_neither_work_nor_answer(
+    api: Any, things: Any, database_url: str
+) -> None:
+    create = things.create
+
+    async def killed(tx: Tx, body: Any) -> Any:
+        made = await create(tx, body)
+        with psycopg.connect(database_url, autocommit=True) as owner:
+            owner.execute("select pg_terminate_backend(%s)", [tx.connection.info.backend_pid])
+        await tx.row("select 1")
+        return made
+
+    things.create = killed
+    crashed = await api.post("/v1/things", A_THING, idempotency_key="k")
+    things.create = create
+    again = await api.post("/v1/things", A_THING, idempotency_key="k")
+
+    assert (crashed.status, crashed.json["code"]) == (503, "database_away")
+    assert (again.status, "idempotent-replay" in again.headers) == (201, False)
+    assert len((await api.get("/v1/things")).json["data"]) == 1
+
+
 async def test_a_second_request_while_the_first_runs_is_told_so(api: Any, things: Any) -> None:
     running, may_end = asyncio.Event(), asyncio.Event()
     create = things.create

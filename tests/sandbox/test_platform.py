@@ -4,6 +4,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.jobs import Runner
 from offhook.outbound import Outbound
 from offhook.privacy import Vault
-from offhook.providers import CallReport, DialOrder, Kind, Providers, conformance
-from offhook.providers.contract import BadSignature, DialNotSent, DialRefused, Inbound, PlatformRef, Transfer
+from offhook.providers import CallReport, DialOrder, Providers, conformance
+from offhook.providers.contract import BadSignature, DialNotSent, DialRefused, Inbound, Kind, PlatformRef, Transfer
 from offhook.sandbox import script
 from offhook.sandbox.platform import PretendWorld
 from offhook.sandbox.remote import RemotePretender
@@ -75,10 +76,10 @@ class Pretended:
         return [report for report in self.heard if report.call_id == call_id]
 
     async def pass_seconds(self, seconds: int) -> None:
-        await self.runner.drain(self.tenant)
         for _ in range(seconds):
             await self.clock.forward(timedelta(seconds=1))
-            await self.runner.drain(self.tenant)
+            while await self.runner.drain_once(self.tenant):
+                pass
 
     def callback(self, *, unknown_code: bool = False) -> Inbound | None:
         return None
@@ -286,9 +287,7 @@ async def test_what_was_dialed_stands_in_the_journal_after_a_crash(remote: Remot
 
 
 def test_without_a_secret_no_callback_is_believed(remote: Remote) -> None:
-    remote.provider._account = type(remote.provider._account)(
-        *[getattr(remote.provider._account, name) for name in ("tenant", "id", "platform", "name", "settings")], {}, ""
-    )
+    remote.provider._account = replace(remote.provider._account, secret={})
     inbound = remote.callback()
 
     with pytest.raises(BadSignature):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import orjson
@@ -14,6 +14,7 @@ from offhook.calls.call import About, Call, Told
 from offhook.calls.errands import Errands
 from offhook.calls.placing import Placing
 from offhook.calls.reports import FIRST_LOOK, Reports
+from offhook.calls.shown import shown
 from offhook.calls.sweep import Sweep
 from offhook.calls.transfers import Floor
 from offhook.db import Database, Tenant, Tx, Wakeups
@@ -27,6 +28,11 @@ from offhook.providers.contract import Capability
 from offhook.routing import NoTarget
 
 StopReason = Literal["opt_out", "converted", "erased", "cancelled", "hang_up", "wrap_up"]
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> UUID: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +126,20 @@ class Calls:
         """The calls of this lead that have not ended: an erasure waits for them."""
         return await store.open_of_lead(tx, lead_id)
 
+    async def being_placed(self, tx: Tx) -> bool:
+        """Whether some process is handing a call of this tenant to its platform right now."""
+        return await store.any_being_placed(tx)
+
     async def find(self, tx: Tx, call_id: UUID) -> Call:
         """The call as it is now, nulls where its person was erased. Raises NotFound."""
         found = (await self._book.read(tx, [call_id])).get(call_id)
         if found is None:
             raise NotFound("no_such_call", "There is no call with this id.", param="id")
         return found
+
+    async def shown(self, tx: Tx, call_id: UUID, *, personal: bool) -> dict[str, Any]:
+        """The call as the API tells it, its numbers masked without `personal`. Raises NotFound."""
+        return shown(await self.find(tx, call_id), personal=personal)
 
     async def page(
         self, tx: Tx, *, lead_id: UUID | None = None, status: str | None = None, before: UUID | None, limit: int
@@ -174,6 +188,15 @@ class Calls:
         await self._require(tx, call, Capability.WRAP_UP)
         await self.set_disposition(tx, call_id, code, by)
         return await self.hang_up(tx, call_id)
+
+    async def set_latest_disposition(self, tx: Tx, lead: HasId, data: Mapping[str, Any]) -> bool:
+        """Note the `code` in a post-back's data on the lead's latest call; whether there was a call and a code."""
+        code = data.get("code") or data.get("disposition")
+        latest = await self._book.page(tx, lead.id, None, None, 1)
+        if not latest or not isinstance(code, str):
+            return False
+        await self.set_disposition(tx, latest[0].id, code, Actor("consumer"))
+        return True
 
     async def close(self) -> None:
         """Let orders under way be settled."""

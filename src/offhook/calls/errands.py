@@ -15,8 +15,18 @@ from offhook.calls.reports import Reports
 from offhook.db import Database
 from offhook.jobs import Done, GiveUp, Job, Outcome, RetryAt
 from offhook.log import get
-from offhook.providers import CallReport, Cause, Kind, Providers
-from offhook.providers.contract import Action, ControlRefused, HangUp, PlatformAway, Transfer, VoiceProvider, WrapUp
+from offhook.providers import CallReport, Providers
+from offhook.providers.contract import (
+    Action,
+    Cause,
+    ControlRefused,
+    HangUp,
+    Kind,
+    PlatformAway,
+    Transfer,
+    VoiceProvider,
+    WrapUp,
+)
 
 AGAIN = timedelta(seconds=2)
 ASK_AFTER_HANG_UP = timedelta(seconds=10)

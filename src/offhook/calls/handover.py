@@ -16,7 +16,8 @@ from offhook import ids
 from offhook.calls.call import Call, Handover, seconds
 from offhook.events import Actor, Fact, Transition
 from offhook.events.catalogue import transfers as told
-from offhook.providers import CallReport, Kind
+from offhook.providers import CallReport
+from offhook.providers.contract import Kind
 from offhook.routing import NoTarget, Placement
 
 Step = tuple[Call, list[Fact]]

@@ -19,8 +19,8 @@ from offhook.calls.call import Call
 from offhook.calls.reports import Reports
 from offhook.db import Database, GroupCommit, Tenant, Tx
 from offhook.log import get
-from offhook.providers import CallReport, Cause, DialOrder, Kind, Providers
-from offhook.providers.contract import DialNotSent, DialRefused, PlatformRef, VoiceProvider
+from offhook.providers import CallReport, DialOrder, Providers
+from offhook.providers.contract import Cause, DialNotSent, DialRefused, Kind, PlatformRef, VoiceProvider
 
 ANSWER_S = 12.0
 """How long a platform may take to answer one dial; longer is *unknown*."""

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 from offhook.calls.call import Call
-from offhook.providers import CallReport, Cause, Kind, meaning
-from offhook.providers.contract import Party
+from offhook.providers import CallReport, meaning
+from offhook.providers.contract import Cause, Kind, Party
 
 END_REASONS = frozenset(
     "consumer_hangup ai_hangup human_hangup transferred transfer_failed voicemail screening ivr no_answer busy rejected"

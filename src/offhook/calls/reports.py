@@ -22,7 +22,8 @@ from offhook.events import Fact
 from offhook.events.catalogue.calls import CallQualificationThresholdMet
 from offhook.log import get
 from offhook.privacy import Vault
-from offhook.providers import CallReport, Kind, Providers
+from offhook.providers import CallReport, Providers
+from offhook.providers.contract import Kind
 from offhook.routing import NoTarget
 
 FIRST_LOOK = timedelta(seconds=60)

@@ -21,7 +21,8 @@ from offhook.calls.call import RANK, Call, End, Status, seconds
 from offhook.calls.reasons import why_ended
 from offhook.events import Actor, Fact, Transition
 from offhook.events.catalogue import calls as told
-from offhook.providers import CallReport, Cause, Kind
+from offhook.providers import CallReport
+from offhook.providers.contract import Cause, Kind
 
 Step = tuple[Call, list[Fact]]
 

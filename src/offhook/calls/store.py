@@ -290,9 +290,10 @@ async def save_transfers(tx: Tx, calls: Sequence[Call]) -> None:
     )
 
 
-async def forget_seen(tx: Tx, before: datetime) -> int:
-    """Forget reports that were seen before that instant of real time; how many."""
-    return await tx.run(
-        "delete from report_seen where workspace_id = %(ws)s and environment = %(env)s and seen_at < %(before)s",
-        {**tx.keys, "before": before},
+async def any_being_placed(tx: Tx) -> bool:
+    row = await tx.row(
+        "select exists (select 1 from call where workspace_id = %(ws)s and environment = %(env)s"
+        " and placing_until > %(wall)s)",
+        {**tx.keys, "wall": tx.wall},
     )
+    return bool(row and row[0])

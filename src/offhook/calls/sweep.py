@@ -15,7 +15,8 @@ from offhook.calls.transfers import Floor
 from offhook.db import Tx
 from offhook.jobs import Done, Job, Outcome, RetryAt
 from offhook.jobs.queue import enqueue_all
-from offhook.providers import CallReport, Cause, Kind
+from offhook.providers import CallReport
+from offhook.providers.contract import Cause, Kind
 
 HELD_BEYOND = timedelta(seconds=180)
 """How long beyond the next look a living call's slot is held."""

@@ -1,9 +1,7 @@
 """Every command with its options, on one page. What each does is imported when it is called, so that --help is quick."""
 
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,20 +31,11 @@ Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="8400 b
 Json = Annotated[bool, typer.Option("--json", help="Tell it to machines.")]
 Workspace = Annotated[str | None, typer.Option("--workspace", metavar="ID", help="Needed when there are several.")]
 
-
-def _add_neighbours() -> None:
-    """`demo` and `bench` bring their own pages. They too import what is heavy only when they are called."""
-    if _is_there("offhook.demo.cli"):
-        app.command()(import_module("offhook.demo.cli").demo)
-    if _is_there("offhook.bench.cli"):
-        app.add_typer(import_module("offhook.bench.cli").app, name="bench")
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+# `demo` and `bench` have pages of their own, which are opened when they are called: they take their options, --help too.
+_PASSED_ON: dict[str, Any] = {
+    "add_help_option": False,
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+}
 
 
 @app.command()
@@ -162,7 +151,24 @@ def revoke_key(
 
 
 app.add_typer(keys_app, name="keys")
-_add_neighbours()
+
+
+@app.command(**_PASSED_ON)
+def demo(context: typer.Context) -> None:
+    """The whole story on the sandbox: ten thousand leads, five humans, and a receiver that goes down."""
+    from offhook.demo.cli import demo
+
+    page = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    page.command()(demo)
+    page(context.args, prog_name="offhook demo")
+
+
+@app.command(**_PASSED_ON)
+def bench(context: typer.Context) -> None:
+    """Measure this machine: deliveries, latency, what neighbours cost each other."""
+    from offhook.bench.cli import app
+
+    app(context.args, prog_name="offhook bench")
 
 
 def _settled(**given: object) -> "Settings":

@@ -17,20 +17,19 @@ def file_in(data_dir: Path) -> Path:
 
 
 def write(data_dir: Path, credentials: Mapping[str, str]) -> None:
-    """Write the file whole or not at all, mode 0600, durably."""
+    """Write the file whole or not at all, mode 0600. Raises CannotStart when that fails: the keys are lost then."""
     path = file_in(data_dir)
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(credentials, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        _write(path, json.dumps(credentials, indent=2) + "\n")
+    except OSError as failure:
+        raise CannotStart(
+            "credentials_not_written",
+            f"{path} cannot be written: {os.strerror(failure.errno or 0)}. Mend that, and start again; the workspace"
+            " is there, and `offhook keys create` makes keys for it.",
+        ) from None
 
 
-def test_key_in(data_dir: Path) -> str | None:
+def sandbox_key_in(data_dir: Path) -> str | None:
     """The sandbox's key; None when the file is gone, which is its owner's right."""
     with suppress(FileNotFoundError):
         try:
@@ -39,3 +38,14 @@ def test_key_in(data_dir: Path) -> str | None:
             told = f"{file_in(data_dir)} cannot be read. Move it away; `offhook keys create` makes new keys."
             raise CannotStart("bad_credentials_file", told) from None
     return None
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)  # of a start that was killed; its mode is not to be trusted
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

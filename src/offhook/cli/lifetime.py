@@ -6,6 +6,7 @@ is left then is what a kill -9 leaves: nothing is lost, and the next start adopt
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -13,11 +14,25 @@ from typing import Any
 import typer
 import uvloop
 
+from offhook.cli import foreign_logs
+
+MOST_FILES = 65_536
+
 
 def live(work: Coroutine[Any, Any, None]) -> None:
     """Run the work to its end; returns normally when it was told to stop and did."""
+    foreign_logs.retell()
+    _allow_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_told(work))
+
+
+def _allow_many_files() -> None:
+    # Every connection is one, and the usual soft limit of 1,024 is far below what the system would grant.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    granted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < granted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
 async def _until_told(work: Coroutine[Any, Any, None]) -> None:

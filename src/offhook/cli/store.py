@@ -16,6 +16,14 @@ async def workspaces(tx: EngineTx) -> list[tuple[UUID, str]]:
     return [(id, name) for id, name in await tx.rows("select id, name from workspace order by id")]
 
 
+def has_workspace(connection: Connection) -> bool:
+    """Whether anybody lives there. The owner sees no rows, so it is asked as the engine."""
+    with connection.transaction():
+        connection.execute("set local role offhook_engine")
+        row = connection.execute("select exists (select from workspace)").fetchone()
+    return bool(row and row[0])
+
+
 def may_become(connection: Connection, role: str) -> bool:
     """Whether this session's user may take on the role, by trying."""
     try:

@@ -12,7 +12,7 @@ caller, who repeats the same request (every write of the house is idempotent by 
 
 from offhook.db.connection import Database, EngineTx, Tenant, Tx
 from offhook.db.group import GroupCommit
-from offhook.db.migrations import migrate, missing_migrations
+from offhook.db.migrating import migrate, missing_migrations
 from offhook.db.wakeup import Wakeups
 
 __all__ = ["Database", "EngineTx", "GroupCommit", "Tenant", "Tx", "Wakeups", "migrate", "missing_migrations"]

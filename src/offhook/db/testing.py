@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from offhook.db.embedded import EmbeddedPostgres
-from offhook.db.migrations import migrate
+from offhook.db.migrating import migrate
 
 _OWNER = "offhook"
 

@@ -32,7 +32,8 @@ class Wakeups:
         self._reconnected: list[Callable[[], None]] = []
 
     def send(self, topic: str) -> None:
-        """Tell every process, this one included, to look. Returns at once."""
+        """Tell every process to look: this one at once, the others in a few milliseconds."""
+        self._tell(topic)
         self._pending.add(topic)
         self._ready.set()
 
@@ -82,6 +83,9 @@ class Wakeups:
         for act in self._reconnected:
             act()
         async for message in connection.notifies():
-            topic, _, detail = message.payload.partition(":")
-            for hear in self._hearers[topic]:
-                hear(detail)
+            self._tell(message.payload)
+
+    def _tell(self, payload: str) -> None:
+        topic, _, detail = payload.partition(":")
+        for hear in self._hearers[topic]:
+            hear(detail)

@@ -33,10 +33,8 @@ class Told:
     imported: Mapping[str, Any]
     events: int
     lost: int
-    deliveries: int
     deliveries_open: int
     dead_letters: int
-    refused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,6 @@ class Ledger:
     post_backs: dict[str, int]
     events: int
     deliveries: int
-    deliveries_refused: int
     deliveries_open: int
     duplicates_told: int
     forged: int
@@ -97,7 +94,7 @@ class Times:
 
 def draw_up(export: Export, journal: Journal, told: Told, times: Times, forged: int, transfers_allowed: int) -> Ledger:
     """The ledger of a run, with its promises judged."""
-    _, duplicates = journal.count()
+    processed, duplicates = journal.count()
     dials = list(journal.events("call.started"))
     ledger = Ledger(
         rows=export.rows,
@@ -112,8 +109,7 @@ def draw_up(export: Export, journal: Journal, told: Told, times: Times, forged: 
         calls_told_wrongly=journal.calls_told_wrongly(),
         post_backs=_applied(journal),
         events=told.events,
-        deliveries=told.deliveries,
-        deliveries_refused=told.refused,
+        deliveries=processed + duplicates,
         deliveries_open=told.deliveries_open,
         duplicates_told=duplicates,
         forged=forged,

@@ -113,7 +113,7 @@ class Story:
         dead = 0
         async for page in self._api.pages("/v1/dead-letters"):
             dead += len(page)
-        return Told(self._result, events, lost, stats, dead)
+        return Told(self._result, events, lost, sum(stats["open"].values()), dead)
 
     async def _import(self) -> None:
         self._show(phase="importing")

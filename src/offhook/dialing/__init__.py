@@ -14,8 +14,9 @@ attempt per lead. A crash after the dispatch leaves a call that nobody placed; i
 
 from offhook.dialing.cadence import Plan
 from offhook.dialing.dispatch import Dispatcher
+from offhook.dialing.one_off import OneOffs
 from offhook.dialing.reactions import Cadences
 from offhook.dialing.setup import CadenceBooks, Campaigns, set_up
 from offhook.dialing.verbs import Verbs
 
-__all__ = ["CadenceBooks", "Cadences", "Campaigns", "Dispatcher", "Plan", "Verbs", "set_up"]
+__all__ = ["CadenceBooks", "Cadences", "Campaigns", "Dispatcher", "OneOffs", "Plan", "Verbs", "set_up"]

@@ -64,15 +64,23 @@ class Dispatcher:
             await self._sleep()
 
     async def drain(self, tenant: Tenant) -> bool:
-        """Dispatch for this tenant until nothing more can be, and wait for the platforms' answers; whether anything was done."""
-        any_done = False
-        while await self._drain_once(tenant):
-            any_done = True
-        return any_done
+        """Dial what is due and has room, and wait for the platforms' answers; whether anything was done."""
+        async with self._database.transaction(tenant) as tx:
+            campaigns = await store.with_due_and_room(tx)
+        moved = sum([await self.dispatch(tenant, campaign) for campaign in campaigns])
+        placing = list(self._placing)
+        await asyncio.gather(*placing, return_exceptions=True)
+        return moved > 0 or bool(placing)
 
     async def next_due(self, tx: Tx) -> datetime | None:
-        """When the next attempt falls due; None when none waits for its time."""
+        """Now when something is due and there is room for it, else when the next attempt falls due; None when none waits for time."""
+        if await store.with_due_and_room(tx):
+            return tx.now
         return await store.next_due(tx)
+
+    async def busy(self, tx: Tx) -> bool:
+        """Whether some process is handing a call to its platform."""
+        return await self._calls.being_placed(tx)
 
     async def dispatch(self, tenant: Tenant, campaign_id: UUID) -> int:
         """One batch of one campaign: how many attempts moved (dialed, put off or barred)."""
@@ -98,16 +106,6 @@ class Dispatcher:
         orders = await self._commit_dials(tx, campaign, [cleared])
         tx.on_commit(lambda: self._place(tx.tenant, orders))
         return orders[0] if orders else None
-
-    async def _drain_once(self, tenant: Tenant) -> bool:
-        async with self._database.transaction(tenant) as tx:
-            campaigns = await store.campaigns_due_here(tx)
-        moved = 0
-        for campaign in campaigns:
-            moved += await self.dispatch(tenant, campaign)
-        if self._placing:
-            await asyncio.gather(*self._placing)
-        return moved > 0
 
     async def _commit_dials(self, tx: Tx, campaign: CampaignRow, cleared: Sequence[Cleared]) -> list[DialOrder]:
         until = tx.now + timedelta(seconds=campaign.ring_timeout_s + campaign.max_duration_s) + GRACE

@@ -1,23 +1,26 @@
 """The verbs of campaigns, and those of a lead that touch its cadence."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from offhook import clock
 from offhook.compliance import RuleBook
 from offhook.db import Tx
+from offhook.dialing import store
 from offhook.dialing.explain import explain
 from offhook.dialing.setup import Campaigns
 from offhook.dialing.verbs import Verbs
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Wire, caller, ref_of
-from offhook.leads import Lead, People
+from offhook.leads import People
 
-Timeline = Callable[[Tx, Lead], Awaitable[list[dict[str, Any]]]]
+Timeline = Callable[[Tx, Sequence[UUID]], Awaitable[list[Any]]]
+"""The events of these subjects, in the order in which they happened."""
 
 
 class CallbackIn(Wire):
@@ -35,7 +38,7 @@ def router(
         ref: str,
         verb: Literal["start", "pause", "resume", "cancel"],
         request: Request,
-        who: Caller = caller("campaigns:write"),
+        who: Annotated[Caller, caller("campaigns:write")],
     ) -> Response:
         async def act(tx: Tx) -> Answer:
             return Answer(200, await campaigns.move(tx, ref_of(ref, "cmp"), verb, _actor(who)))
@@ -43,29 +46,30 @@ def router(
         return await door.write(request, who, act)
 
     @api.get("/campaigns/{ref}/progress", tags=["campaigns"])
-    async def progress(ref: str, who: Caller = caller("campaigns:read")) -> Response:
+    async def progress(ref: str, who: Annotated[Caller, caller("campaigns:read")]) -> Response:
         async def read(tx: Tx) -> Answer:
             return Answer(200, await campaigns.progress(tx, ref_of(ref, "cmp")))
 
         return await door.read(who, read)
 
     @api.get("/leads/{ref}/explain", tags=["leads"])
-    async def explain_(ref: str, who: Caller = caller("leads:read")) -> Response:
+    async def explain_(ref: str, who: Annotated[Caller, caller("leads:read")]) -> Response:
         async def read(tx: Tx) -> Answer:
             return Answer(200, await explain(tx, rules, await people.find(tx, ref)))
 
         return await door.read(who, read)
 
     @api.get("/leads/{ref}/timeline", tags=["leads"])
-    async def timeline_(ref: str, who: Caller = caller("leads:read")) -> Response:
+    async def timeline_(ref: str, who: Annotated[Caller, caller("leads:read")]) -> Response:
         async def read(tx: Tx) -> Answer:
             lead = await people.find(tx, ref)
-            return Answer(200, {"id": lead.shown_id, "object": "timeline", "data": await timeline(tx, lead)})
+            subjects = [lead.id, *await store.calls_of(tx, lead.id)]
+            return Answer(200, {"id": lead.shown_id, "object": "timeline", "data": await timeline(tx, subjects)})
 
         return await door.read(who, read)
 
     @api.post("/leads/{ref}/pause", tags=["leads"])
-    async def pause(ref: str, request: Request, who: Caller = caller("leads:write")) -> Response:
+    async def pause(ref: str, request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
             await verbs.pause(tx, await people.find(tx, ref, lock=True), _actor(who))
             return await _lead(tx, people, ref)
@@ -73,7 +77,7 @@ def router(
         return await door.write(request, who, act)
 
     @api.post("/leads/{ref}/resume", tags=["leads"])
-    async def resume(ref: str, request: Request, who: Caller = caller("leads:write")) -> Response:
+    async def resume(ref: str, request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
             await verbs.resume(tx, await people.find(tx, ref, lock=True), _actor(who))
             return await _lead(tx, people, ref)
@@ -81,7 +85,9 @@ def router(
         return await door.write(request, who, act)
 
     @api.post("/leads/{ref}/callback", tags=["leads"])
-    async def call_back(ref: str, body: CallbackIn, request: Request, who: Caller = caller("leads:write")) -> Response:
+    async def call_back(
+        ref: str, body: CallbackIn, request: Request, who: Annotated[Caller, caller("leads:write")]
+    ) -> Response:
         if body.at.tzinfo is None:
             raise Invalid([Fault("at", "bad_instant", "at needs its offset from UTC, like 2026-11-24T15:00:00Z.")])
 

@@ -384,11 +384,20 @@ async def campaigns_with_due(tx: EngineTx) -> list[tuple[Tenant, UUID]]:
     return [(Tenant(workspace, environment), id) for workspace, environment, id in rows]
 
 
-async def campaigns_due_here(tx: Tx) -> list[UUID]:
+async def with_due_and_room(tx: Tx) -> list[UUID]:
+    """The running campaigns that have something due and room to dial it. Read without a lock: the dispatch counts again."""
     rows = await tx.rows(
-        "select id from campaign c where workspace_id = %(ws)s and environment = %(env)s and status = 'running'"
+        "select c.id from campaign c where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'"
         " and exists (select 1 from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
-        "  and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= %(now)s) order by id",
+        "  and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= %(now)s)"
+        " and c.max_concurrent_calls > (select count(*) from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
+        "  and a.campaign_id = c.id and a.state = 'dialing')"
+        " and (c.mode = 'ai_only' or coalesce(c.max_live_transfers, c.max_concurrent_calls) > (select count(*) from slot s"
+        "   where s.workspace_id = c.workspace_id and s.environment = c.environment and s.campaign_id = c.id and s.held_until > %(now)s)"
+        "  and exists (select 1 from target t join slot s on s.workspace_id = t.workspace_id and s.environment = t.environment"
+        "   and s.target_id = t.id where t.workspace_id = c.workspace_id and t.environment = c.environment and t.status = 'active'"
+        "   and s.n < t.slots and (s.held_until is null or s.held_until <= %(now)s)))"
+        " order by c.id",
         {**tx.keys, "now": tx.now},
     )
     return [row[0] for row in rows]
@@ -415,3 +424,13 @@ async def latest_plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[UUID, tuple
         {**tx.keys, "ids": list(campaign_ids)},
     )
     return {campaign: (cadence, number, plan) for campaign, cadence, number, plan in rows}
+
+
+async def calls_of(tx: Tx, lead: UUID) -> list[UUID]:
+    """The calls that the lead's attempts became, in order."""
+    rows = await tx.rows(
+        "select call_id from attempt where workspace_id = %(ws)s and environment = %(env)s and lead_id = %(lead)s and call_id is not null"
+        " order by n",
+        {**tx.keys, "lead": lead},
+    )
+    return [row[0] for row in rows]

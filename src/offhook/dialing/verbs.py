@@ -10,7 +10,7 @@ from offhook.dialing import store
 from offhook.dialing.dispatch import Dispatcher
 from offhook.dialing.gate import Barred, Cleared, Held, gate
 from offhook.dialing.reactions import OVER
-from offhook.dialing.store import AttemptRow, Planned
+from offhook.dialing.store import AttemptRow, CampaignRow, Planned
 from offhook.errors import Conflict
 from offhook.events import Actor, Log
 from offhook.events.catalogue.leads import LeadCadencePaused, LeadCallbackScheduled, LeadScheduled
@@ -59,12 +59,11 @@ class Verbs:
         await self._tell(tx, lead, _made(attempts) + 1, at, "reconnect", Actor("api_key"))
         return at
 
-    async def dial_now(self, tx: Tx, lead: Lead) -> UUID:
-        """Dial this lead out of turn through the same gate; the call's id.
+    async def dial_now(self, tx: Tx, lead: Lead, campaign: CampaignRow) -> UUID:
+        """Dial this lead out of turn, for this campaign, through the same gate; the call's id.
 
         Raises Conflict `not_allowed` with every code and rule, `already_in_flight`, or `capacity_exceeded`.
         """
-        campaign = (await store.campaigns(tx, by_id=[lead.row.campaign_id]))[0]
         await store.lock_campaign(tx, campaign.id)
         attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
         if any(attempt.state == "dialing" for attempt in attempts):
@@ -74,9 +73,9 @@ class Verbs:
             case [Cleared() as cleared]:
                 order = await self._dispatcher.dial_now(tx, campaign, cleared)
             case [Held(code=code, rule=rule)]:
-                raise _not_allowed([{"code": code, "rule": rule}])
+                raise not_allowed([{"code": code, "rule": rule}])
             case [Barred(codes=codes)]:
-                raise _not_allowed([{"code": code, "rule": None} for code in codes])
+                raise not_allowed([{"code": code, "rule": None} for code in codes])
             case _:
                 raise Conflict("already_in_flight", "Another process is dialing this lead at this very moment.")
         if order is None:
@@ -125,5 +124,6 @@ def _made(attempts: list[AttemptRow]) -> int:
     return max((attempt.n for attempt in attempts), default=0)
 
 
-def _not_allowed(codes: list[dict[str, Any]]) -> Conflict:
+def not_allowed(codes: list[dict[str, Any]]) -> Conflict:
+    """The refusal of every door that dials, with every code and rule."""
     return Conflict("not_allowed", "The gate that every dial passes refuses this one.", extra={"codes": codes})

@@ -5,6 +5,8 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
+from operator import itemgetter
+from types import ModuleType
 from typing import Any, get_type_hints
 from uuid import UUID
 
@@ -22,9 +24,11 @@ _INSTANT = {"type": "string", "format": "date-time"}
 @cache
 def every_type() -> dict[str, type[Fact]]:
     """Each event type and its class, in alphabetical order."""
-    for module in pkgutil.iter_modules(catalogue.__path__, f"{catalogue.__name__}."):
-        importlib.import_module(module.name)
-    return dict(sorted((fact.type, fact) for fact in _below(Fact) if "type" in vars(fact)))
+    modules = [
+        importlib.import_module(m.name) for m in pkgutil.iter_modules(catalogue.__path__, f"{catalogue.__name__}.")
+    ]
+    facts = {fact.type: fact for module in modules for fact in _facts_in(module)}
+    return dict(sorted(facts.items(), key=itemgetter(0)))
 
 
 def fact_of(name: str) -> type[Fact]:
@@ -118,10 +122,10 @@ def _data_schema(fact: type[Fact]) -> dict[str, Any]:
     return {**found, "examples": [fact.example]}
 
 
-def _below(parent: type[Fact]) -> Iterator[type[Fact]]:
-    for child in parent.__subclasses__():
-        yield child
-        yield from _below(child)
+def _facts_in(module: ModuleType) -> Iterator[type[Fact]]:
+    for named in vars(module).values():
+        if isinstance(named, type) and issubclass(named, Fact) and "type" in vars(named):
+            yield named
 
 
 @cache

@@ -113,7 +113,7 @@ def _walk(place: Sequence[str | int], model: Any) -> tuple[list[str], Any]:
             here = member
             continue
         parent, here = here, _inner(here, step)
-        steps.append(_nameable(step))
+        steps.append(_nameable(step, parent))
     return steps, parent
 
 
@@ -153,9 +153,10 @@ def _inner(annotation: Any, step: str | int) -> Any:
     return arguments[-1] if arguments and arguments[-1] is not Ellipsis else (arguments[0] if arguments else None)
 
 
-def _nameable(step: str | int) -> str:
-    # A key that is no name of a field may be a value gone astray: a number, an address.
-    return str(step) if isinstance(step, int) or _FIELD_NAME.fullmatch(step) else "(a key)"
+def _nameable(step: str | int, parent: Any) -> str:
+    # The keys of a free object, and keys that cannot name a field, may be values: a number, an address.
+    may_be_told = isinstance(step, int) or (get_origin(parent) is not dict and _FIELD_NAME.fullmatch(step))
+    return str(step) if may_be_told else "(a key)"
 
 
 def _did_you_mean(name: str, parent: Any) -> str:

@@ -76,9 +76,8 @@ class Limits:
         good = purse.good(who, now)
         if good < 1:
             return None
-        purse.tokens = good - 1
-        remaining = purse.tokens + int(purse.in_bucket)
-        return Allowance(who.burst, remaining, math.ceil((who.burst - remaining) / who.rate_per_s))
+        purse.tokens = good
+        return _pay(who, purse)
 
     async def take(self, who: Caller) -> Allowance:
         """Pay for one request, from the bucket when need be. Raises TooMany, or Unavailable when it cannot be asked."""
@@ -87,6 +86,8 @@ class Limits:
             async with purse.filling:
                 if purse.good(who, self._monotonic()) < 1:
                     await self._fill(who, purse)
+                    if purse.tokens:  # the request that asked is paid for at the instant of the lease
+                        return _pay(who, purse)
         return allowance
 
     async def _fill(self, who: Caller, purse: _Purse) -> None:
@@ -96,6 +97,12 @@ class Limits:
         purse.tokens, purse.in_bucket, purse.filled_at = lease.granted, lease.left, asked_at
         if lease.granted == 0:
             purse.empty_until = self._monotonic() + (1 - lease.left) / who.rate_per_s
+
+
+def _pay(who: Caller, purse: _Purse) -> Allowance:
+    purse.tokens -= 1
+    remaining = purse.tokens + int(purse.in_bucket)
+    return Allowance(who.burst, remaining, math.ceil((who.burst - remaining) / who.rate_per_s))
 
 
 def _too_many(who: Caller, wait_s: float) -> TooMany:

@@ -1,7 +1,7 @@
 """The rows of jobs: enqueue, claim, settle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -92,7 +92,7 @@ async def busy(tx: Tx) -> bool:
     return bool(row and row[0])
 
 
-async def take_here(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:
+async def take(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:
     """Lock up to `most` due jobs of these kinds within this transaction, oldest first; others pass them by."""
     rows = await tx.rows(
         "select id, kind, key, args, run_at, fence, failures from job where workspace_id = %(ws)s and environment = %(env)s"
@@ -103,17 +103,14 @@ async def take_here(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:
     return [_job(tx.tenant, row) for row in rows]
 
 
-async def lease(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:
-    """Take up to `most` due jobs of these kinds for LEASE; a lease that ran out is taken over with a higher fence."""
-    rows = await tx.rows(
+async def lease(tx: Tx, taken: Sequence[Job]) -> list[Job]:
+    """Keep these locked jobs for LEASE beyond the transaction; a lease that ran out is taken over with a higher fence."""
+    await tx.run(
         "update job set leased_until = %(until)s, fence = fence + 1, again_at = null where workspace_id = %(ws)s and environment = %(env)s"
-        " and id = any(array(select id from job where workspace_id = %(ws)s and environment = %(env)s and run_at <= %(now)s"
-        "  and (leased_until is null or leased_until < %(wall)s) and kind = any(%(kinds)b::text[])"
-        "  order by run_at limit %(most)s for update skip locked))"
-        " returning id, kind, key, args, run_at, fence, failures",
-        {**tx.keys, "now": tx.now, "wall": tx.wall, "until": tx.wall + LEASE, "kinds": list(kinds), "most": most},
+        " and id = any(%(ids)b::uuid[])",
+        {**tx.keys, "until": tx.wall + LEASE, "ids": [job.id for job in taken]},
     )
-    return [_job(tx.tenant, row) for row in rows]
+    return [replace(job, fence=job.fence + 1) for job in taken]
 
 
 async def extend(tx: Tx, job: Job) -> None:
@@ -127,17 +124,18 @@ async def extend(tx: Tx, job: Job) -> None:
 async def finish(tx: Tx, jobs: Sequence[Job]) -> None:
     """They are over: gone, or waiting again when they were enqueued anew while they ran. A stale fence changes nothing."""
     params = {**tx.keys, "ids": [job.id for job in jobs], "fences": [job.fence for job in jobs]}
-    await tx.run(
-        "update job set run_at = again_at, again_at = null, leased_until = null, failures = 0"
-        " where workspace_id = %(ws)s and environment = %(env)s and again_at is not null"
-        " and (id, fence) in (select * from unnest(%(ids)b::uuid[], %(fences)b::int[]))",
+    ended = await tx.run(
+        "delete from job j where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[]) and again_at is null"
+        " and fence = (%(fences)b::int[])[array_position(%(ids)b::uuid[], j.id)]",
         params,
     )
-    await tx.run(
-        "delete from job where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])"
-        " and (id, fence, run_at) in (select * from unnest(%(ids)b::uuid[], %(fences)b::int[], %(at)b::timestamptz[]))",
-        {**params, "at": [job.run_at for job in jobs]},
-    )
+    if ended < len(jobs):
+        await tx.run(
+            "update job j set run_at = again_at, again_at = null, leased_until = null, failures = 0"
+            " where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[]) and again_at is not null"
+            " and fence = (%(fences)b::int[])[array_position(%(ids)b::uuid[], j.id)]",
+            params,
+        )
 
 
 async def put_back(tx: Tx, job: Job, outcome: RetryAt, *, failed: bool) -> None:

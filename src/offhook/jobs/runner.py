@@ -42,6 +42,7 @@ class Runner:
         self._database = database
         self._inside = {kind: handler for kind, handler in handlers.items() if isinstance(handler, Inside)}
         self._outside = {kind: handler for kind, handler in handlers.items() if isinstance(handler, Outside)}
+        self._kinds = list(handlers)
         self._awake = asyncio.Event()
         self._rng = random.Random()  # noqa: S311  # jitter, not a secret
         wakeups.hear("jobs", lambda _: self._awake.set())
@@ -68,7 +69,7 @@ class Runner:
     async def drain(self, tenant: Tenant) -> bool:
         """Run what is due for this tenant until nothing is; whether anything ran."""
         any_ran = False
-        while await self.drain_once(tenant):
+        while await self.drain_once(tenant) == BATCH:
             any_ran = True
         return any_ran
 
@@ -80,40 +81,35 @@ class Runner:
         """Whether some process is at work on a due job of this tenant."""
         return await queue.busy(tx)
 
-    async def drain_once(self, tenant: Tenant) -> bool:
-        """One batch of what is due for this tenant; whether there was anything."""
-        inside = await self._run_inside(tenant) if self._inside else 0
-        outside = await self._run_outside(tenant) if self._outside else 0
-        return inside + outside > 0
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._awake.wait(), seconds)
-        except TimeoutError:
-            return
-
-    async def _run_inside(self, tenant: Tenant, most: int = BATCH) -> int:
+    async def drain_once(self, tenant: Tenant, most: int = BATCH) -> int:
+        """One batch of what is due for this tenant; how many jobs that were."""
         taken: list[Job] = []
         try:
             async with self._database.transaction(tenant) as tx:
-                taken = await queue.take_here(tx, list(self._inside), most)
-                for kind, batch in _by_kind(taken).items():
+                taken = await queue.take(tx, self._kinds, most)
+                inside = [job for job in taken if job.kind in self._inside]
+                outside = [job for job in taken if job.kind in self._outside]
+                leased = await queue.lease(tx, outside) if outside else []
+                for kind, batch in _by_kind(inside).items():
                     outcomes = await self._inside[kind].run(tx, batch)
                     await _settle(tx, list(zip(batch, outcomes, strict=True)))
         except Unavailable:
             raise
         except Exception as failure:
             if most > 1:
-                return await self._run_inside(tenant, most=1)
+                # One bad job must not fail its neighbours: each runs alone.
+                return sum([await self.drain_once(tenant, most=1) for _ in taken])
             for job in taken:
                 await self._failed(job, failure)
+            return len(taken)
+        await asyncio.gather(*(self._run_one(job) for job in leased))
         return len(taken)
 
-    async def _run_outside(self, tenant: Tenant) -> int:
-        async with self._database.transaction(tenant) as tx:
-            leased = await queue.lease(tx, list(self._outside), BATCH)
-        await asyncio.gather(*(self._run_one(job) for job in leased))
-        return len(leased)
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._awake.wait(), seconds)
+        except TimeoutError:
+            return
 
     async def _run_one(self, job: Job) -> None:
         keeping = asyncio.create_task(self._keep_lease(job))

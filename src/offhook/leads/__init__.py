@@ -16,7 +16,7 @@ The person's details are sealed under their operational key, what the law makes 
 from offhook.leads.erase import KIND as ERASE
 from offhook.leads.erase import Erasures
 from offhook.leads.imports import KIND as IMPORT
-from offhook.leads.imports import Imports
+from offhook.leads.imports import Imports, read_lead
 from offhook.leads.ingest import Duplicate, Leads, Refused, Stored
 from offhook.leads.people import Lead, People
 from offhook.leads.preflight import Campaign, CheckResult
@@ -24,5 +24,21 @@ from offhook.leads.store import mark, settle, with_number
 from offhook.leads.wire import LeadIn
 
 __all__ = [
-    "ERASE", "IMPORT", "Campaign", "CheckResult", "Duplicate", "Erasures", "Imports", "Lead", "LeadIn", "Leads", "People", "Refused", "Stored", "mark", "settle", "with_number",
-]  # fmt: skip
+    "Campaign",
+    "CheckResult",
+    "Duplicate",
+    "ERASE",
+    "Erasures",
+    "IMPORT",
+    "Imports",
+    "Lead",
+    "LeadIn",
+    "Leads",
+    "People",
+    "Refused",
+    "Stored",
+    "mark",
+    "read_lead",
+    "settle",
+    "with_number",
+]

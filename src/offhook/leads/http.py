@@ -43,7 +43,7 @@ def router(
     group: GroupCommit[LeadIn, Ingested] = GroupCommit(database, leads.ingest)
 
     @api.post("", status_code=201, responses={200: {"description": "The reference is known: the first lead stands."}})
-    async def create(request: Request, lead: LeadIn, who: Caller = caller("leads:write")) -> Response:
+    async def create(request: Request, lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
         if "idempotency-key" in request.headers:
             return await door.write(request, who, lambda tx: _create_one(tx, leads, lead))
         for _ in range(_TRIES):
@@ -54,7 +54,7 @@ def router(
         return _answer(await group.submit(who.tenant, lead)).response()
 
     @api.post("/batch")
-    async def batch(request: Request, who: Caller = caller("leads:write")) -> Response:
+    async def batch(request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
         read = [read_lead(body) for body in _bodies(await request.body(), request.headers.get("content-type", ""))]
         answers = iter(await _ingest(database, leads, who.tenant, [lead for lead in read if isinstance(lead, LeadIn)]))
         results = [_answer(one if isinstance(one, Refused) else next(answers)) for one in read]
@@ -63,7 +63,7 @@ def router(
         ).response()
 
     @api.post("/check")
-    async def check(lead: LeadIn, who: Caller = caller("leads:write")) -> Response:
+    async def check(lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
         return await door.read(who, lambda tx: _check(tx, leads, lead))
 
     @api.post("/import", status_code=202)
@@ -71,7 +71,7 @@ def router(
         request: Request,
         file: Annotated[UploadFile, File(description="A CSV file in UTF-8, with a head.")],
         mapping: Annotated[str, Form(description="JSON: field of the lead to column, or to a constant.")],
-        who: Caller = caller("leads:write"),
+        who: Annotated[Caller, caller("leads:write")],
     ) -> Response:
         rows = read_csv(await file.read(), _mapping(mapping))
 
@@ -83,7 +83,7 @@ def router(
     @api.get("")
     async def list_(
         page: Annotated[Page, Depends(page)],
-        who: Caller = caller("leads:read"),
+        who: Annotated[Caller, caller("leads:read")],
         status: str | None = None,
         campaign_id: str | None = None,
     ) -> Response:
@@ -106,7 +106,7 @@ def router(
         return await door.read(who, read)
 
     @api.get("/{ref}")
-    async def get(ref: str, who: Caller = caller("leads:read")) -> Response:
+    async def get(ref: str, who: Annotated[Caller, caller("leads:read")]) -> Response:
         async def read(tx: Tx) -> Answer:
             lead = await people.find(tx, ref)
             return Answer(200, lead.shown(personal=who.may("leads:read-personal")), {"ETag": f'"{lead.row.version}"'})
@@ -115,7 +115,7 @@ def router(
 
     @api.post("/{ref}/erase", responses={202: {"description": "A call is being hung up first."}})
     async def erase(
-        ref: str, request: Request, body: EraseIn | None = None, who: Caller = caller("leads:erase")
+        ref: str, request: Request, who: Annotated[Caller, caller("leads:erase")], body: EraseIn | None = None
     ) -> Response:
         wish = body or EraseIn()
 

@@ -8,8 +8,8 @@ comes with the house or from an installed package (entry points `offhook.provide
 
 from offhook.providers.accounts import ProviderAccounts
 from offhook.providers.causes import meaning
-from offhook.providers.contract import CallReport, Cause, DialOrder, Kind
-from offhook.providers.one_off import OneOff
+from offhook.providers.contract import CallReport, DialOrder
+from offhook.providers.one_off import DialOne, OneOff, OneOffIn
 from offhook.providers.registry import Providers
 
-__all__ = ["CallReport", "Cause", "DialOrder", "Kind", "OneOff", "ProviderAccounts", "Providers", "meaning"]
+__all__ = ["CallReport", "DialOne", "DialOrder", "OneOff", "OneOffIn", "ProviderAccounts", "Providers", "meaning"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -30,6 +30,7 @@ class OneOff:
     caller_id: str | None
     mode: Literal["ai_only", "ai_first"] | None
     merge_fields: dict[str, str] = field(repr=False)
+    consent: list[dict[str, Any]] = field(repr=False)
     reference: str | None
 
 
@@ -38,7 +39,10 @@ DialOne = Callable[[Tx, OneOff], Awaitable[Answer]]
 
 
 class OneOffIn(Wire):
-    """A one-off dial: `to` (E.164), `lead_id` or `client_ref_id`, exactly one of them."""
+    """A one-off dial: `to` (E.164), `lead_id` or `client_ref_id`, exactly one of them.
+
+    A number without a lead needs its `consent`, in the form in which a lead bears it.
+    """
 
     to: Text | None = Field(None, repr=False)
     lead_id: Text | None = None
@@ -48,6 +52,7 @@ class OneOffIn(Wire):
     caller_id: Text | None = None
     mode: Literal["ai_only", "ai_first"] | None = None
     merge_fields: Annotated[dict[Text, Text], Field(max_length=50)] = {}
+    consent: Annotated[list[dict[str, Any]], Field(max_length=20)] = []
 
     def asked(self, reference: str | None) -> OneOff:
         """The request in our terms. Raises Invalid for ids that are none, and for a number without an Idempotency-Key."""
@@ -58,18 +63,19 @@ class OneOffIn(Wire):
             raise Invalid([Fault("Idempotency-Key", "idempotency_key_required", detail)])
         return OneOff(
             to=self.to,
-            lead_id=id_in("lead", self.lead_id, "lead_id"),
+            lead_id=_id_in("lead", self.lead_id, "lead_id"),
             client_ref_id=self.client_ref_id,
-            campaign_id=id_in("cmp", self.campaign_id, "campaign_id"),
-            account_id=id_in("pac", self.provider_account_id, "provider_account_id"),
+            campaign_id=_id_in("cmp", self.campaign_id, "campaign_id"),
+            account_id=_id_in("pac", self.provider_account_id, "provider_account_id"),
             caller_id=self.caller_id,
             mode=self.mode,
             merge_fields=self.merge_fields,
+            consent=self.consent,
             reference=reference,
         )
 
 
-def id_in(prefix: ids.Prefix, text: str | None, param: str) -> UUID | None:
+def _id_in(prefix: ids.Prefix, text: str | None, param: str) -> UUID | None:
     """The id that a body names; None when it names none. Raises Invalid."""
     if text is None:
         return None

@@ -13,12 +13,13 @@ import orjson
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from offhook.outbound import Answer, NoAnswer, Outbound, Reach, Request
-from offhook.providers import CallReport, Cause, DialOrder, Kind
+from offhook.providers import CallReport, DialOrder
 from offhook.providers.contract import (
     Account,
     Action,
     BadSignature,
     Capability,
+    Cause,
     ControlRefused,
     DialNotSent,
     DialRefused,
@@ -26,6 +27,7 @@ from offhook.providers.contract import (
     HangUp,
     Health,
     Inbound,
+    Kind,
     PlatformAway,
     PlatformRef,
     SwitchMode,

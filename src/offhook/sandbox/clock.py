@@ -22,11 +22,11 @@ class Timed(Protocol):
     """Whatever holds work that falls due: jobs, attempts, deliveries."""
 
     async def drain(self, tenant: Tenant) -> bool:
-        """Do everything that is due for this tenant now; whether there was anything."""
+        """Do what is due for this tenant now, and see it through in this process; whether there was anything."""
         ...
 
     async def next_due(self, tx: Tx) -> datetime | None:
-        """When the next waiting work of the tenant falls due, past or future; None when nothing waits for time."""
+        """When the next work of the tenant that can be done falls due, past or future; None when none waits for time."""
         ...
 
     async def busy(self, tx: Tx) -> bool:
@@ -43,6 +43,15 @@ class Reached:
     settled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look found: who has work to do, and where the clock stands after it."""
+
+    now: datetime
+    stepped: bool
+    at_work: Sequence[Timed]
+
+
 class VirtualClock:
     """Moves the sandbox's time. One per process, built in wiring."""
 
@@ -56,38 +65,40 @@ class VirtualClock:
         async with self._turns.setdefault(tenant, asyncio.Lock()):
             deadline = time.monotonic() + budget_s
             steps = 0
-            while time.monotonic() < deadline:
-                await self.settle(tenant)
-                now, arrived = await self._step(tenant, to)
-                if arrived:
-                    await self.settle(tenant)
-                    return Reached(now, steps, settled=True)
-                steps += 1
-            return Reached(now, steps, settled=False)
+            while True:
+                look = await self._look(tenant, to)
+                steps += look.stepped
+                if not look.at_work and look.now >= to:
+                    return Reached(look.now, steps, settled=True)
+                await self._work(tenant, look.at_work)
+                if time.monotonic() > deadline:
+                    return Reached(look.now, steps, settled=False)
 
     async def settle(self, tenant: Tenant) -> None:
         """Do what is due, and wait until no process is at work for this tenant."""
-        while True:
-            while any([await timed.drain(tenant) for timed in self._timed]):
-                pass
-            if not await self._anyone_busy(tenant):
-                return
-            await asyncio.sleep(_LOOK_S)
+        while at_work := (await self._look(tenant, None)).at_work:
+            await self._work(tenant, at_work)
 
     async def next_due(self, tx: Tx) -> datetime | None:
         """The earliest due instant of all that waits for time."""
         return min([at for timed in self._timed if (at := await timed.next_due(tx))], default=None)
 
-    async def _step(self, tenant: Tenant, to: datetime) -> tuple[datetime, bool]:
+    async def _look(self, tenant: Tenant, to: datetime | None) -> _Look:
+        """Who has work now; and when nobody has, step the clock to the next due instant, at most to `to`."""
         async with self._database.transaction(tenant) as tx:
-            due = await self.next_due(tx)
-            if due is not None and due <= tx.now:
-                return tx.now, False
-            goal = to if due is None or due > to else due
-            if goal > tx.now:
-                await access.set_clock(tx, goal - tx.wall)
-            return max(goal, tx.now), goal == to
+            dues = [(timed, await timed.next_due(tx)) for timed in self._timed]
+            if ready := [timed for timed, due in dues if due is not None and due <= tx.now]:
+                return _Look(tx.now, False, ready)
+            if busy := [timed for timed in self._timed if await timed.busy(tx)]:
+                return _Look(tx.now, False, busy)
+            if to is None or tx.now >= to:
+                return _Look(tx.now, False, [])
+            goal = min([to, *(due for _, due in dues if due is not None)])
+            await access.set_clock(tx, goal - tx.wall)
+            return _Look(goal, goal < to, [timed for timed, due in dues if due == goal])
 
-    async def _anyone_busy(self, tenant: Tenant) -> bool:
-        async with self._database.transaction(tenant) as tx:
-            return any([await timed.busy(tx) for timed in self._timed])
+    async def _work(self, tenant: Tenant, at_work: Sequence[Timed]) -> None:
+        worked = [await timed.drain(tenant) for timed in at_work]
+        if at_work and not any(worked):
+            # Another process has it in hand.
+            await asyncio.sleep(_LOOK_S)

@@ -69,12 +69,12 @@ def router(
     api = APIRouter(tags=["sandbox"])
 
     @api.get("/v1/sandbox/clock")
-    async def read_clock(who: Caller = caller("sandbox:read")) -> Response:
+    async def read_clock(who: Annotated[Caller, caller("sandbox:read")]) -> Response:
         _must_be_sandbox(who)
         return await door.read(who, lambda tx: _clock(tx, virtual))
 
     @api.post("/v1/sandbox/clock/advance", responses={202: {"description": "It goes on as a job."}})
-    async def advance(wish: AdvanceIn, who: Caller = caller("sandbox:write")) -> Response:
+    async def advance(wish: AdvanceIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
         _must_be_sandbox(who)
         to = await _goal(database, who.tenant, wish)
         reached = await virtual.advance(who.tenant, to)
@@ -86,7 +86,7 @@ def router(
         return Answer(202, {**shown, "steps": reached.steps, "job_id": ids.show("job", job)}).response()
 
     @api.post("/v1/sandbox/reset")
-    async def reset(request: Request, wish: ResetIn, who: Caller = caller("sandbox:write")) -> Response:
+    async def reset(request: Request, wish: ResetIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
         _must_be_sandbox(who)
         _must_bear_zone("now", wish.now)
 
@@ -105,7 +105,7 @@ def router(
         return await door.write(request, who, act)
 
     @api.post("/v1/sandbox/leads", status_code=201)
-    async def make_leads(request: Request, wish: LeadsIn, who: Caller = caller("sandbox:write")) -> Response:
+    async def make_leads(request: Request, wish: LeadsIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
         _must_be_sandbox(who)
         if unknown := sorted(wish.mix.keys() - MEANINGS.keys()):
             detail = f"There is no outcome {unknown[0]}; there are: {', '.join(MEANINGS)}."
@@ -113,13 +113,13 @@ def router(
         return await door.write(request, who, lambda tx: _make_leads(tx, leads, wish))
 
     @api.get("/v1/sandbox/scenes")
-    async def scenes(who: Caller = caller("sandbox:read")) -> Response:
+    async def scenes(who: Annotated[Caller, caller("sandbox:read")]) -> Response:
         _must_be_sandbox(who)
         data = [{"scene": scene.name, "what": scene.what, "last_digit": scene.digit} for scene in SCENES.values()]
         return Answer(200, {"object": "list", "data": data, "has_more": False, "next_cursor": None}).response()
 
     @api.post("/v1/sandbox/simulate/{scene}", status_code=201)
-    async def simulate(scene: str, request: Request, who: Caller = caller("sandbox:write")) -> Response:
+    async def simulate(scene: str, request: Request, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
         _must_be_sandbox(who)
         if scene not in SCENES:
             raise NotFound(
@@ -136,7 +136,9 @@ def router(
         return await door.write(request, who, act)
 
     @api.get("/v1/sandbox/inbox")
-    async def read_inbox(page: Annotated[Page, Depends(page)], who: Caller = caller("sandbox:read")) -> Response:
+    async def read_inbox(
+        page: Annotated[Page, Depends(page)], who: Annotated[Caller, caller("sandbox:read")]
+    ) -> Response:
         _must_be_sandbox(who)
 
         async def read(tx: Tx) -> Answer:

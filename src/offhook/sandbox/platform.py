@@ -15,17 +15,19 @@ from offhook.db import Database, GroupCommit, Tx, Wakeups
 from offhook.jobs import Done, Inside, Job, Outcome, Outside
 from offhook.jobs.queue import enqueue_all
 from offhook.outbound import Outbound
-from offhook.providers import CallReport, Cause, DialOrder, Kind
+from offhook.providers import CallReport, DialOrder
 from offhook.providers.contract import (
     Account,
     Action,
     BadSignature,
     Capability,
+    Cause,
     ControlRefused,
     DialRefused,
     HangUp,
     Health,
     Inbound,
+    Kind,
     Platform,
     PlatformRef,
     SwitchMode,

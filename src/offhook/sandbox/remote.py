@@ -28,7 +28,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from offhook import log
-from offhook.providers import Kind
+from offhook.providers.contract import Kind
 from offhook.sandbox import script
 
 CALLBACK_TIMEOUT_S = 10

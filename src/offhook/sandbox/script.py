@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from offhook.providers import CallReport, Cause, Kind
-from offhook.providers.contract import Qualification
+from offhook.providers import CallReport
+from offhook.providers.contract import Cause, Kind, Qualification
 
 DIGITS: Mapping[int, str] = {
     0: "no_answer",

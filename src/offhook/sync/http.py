@@ -4,15 +4,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import ValidationError
 
 from offhook import clock, ids
 from offhook.compliance.suppression import page as suppressions_page
 from offhook.db import Tx
-from offhook.errors import OffhookError
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
 from offhook.http.pages import listed
-from offhook.http.problems import problem
 from offhook.sync.optouts import OptOuts
 from offhook.sync.postbacks import PostBacks
 from offhook.sync.wire import OptOutIn, PostBackIn
@@ -27,14 +24,14 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
     api = APIRouter(prefix="/v1")
 
     @api.post("/postbacks", status_code=201, tags=["sync"])
-    async def post_back(request: Request, said: PostBackIn, who: Caller = caller("sync:write")) -> Response:
+    async def post_back(request: Request, said: PostBackIn, who: Annotated[Caller, caller("sync:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
             return Answer(*await post_backs.take(tx, said))
 
         return await door.write(request, who, act)
 
     @api.post("/opt-outs", status_code=201, tags=["sync"])
-    async def opt_out(request: Request, wish: OptOutIn, who: Caller = caller("sync:write")) -> Response:
+    async def opt_out(request: Request, wish: OptOutIn, who: Annotated[Caller, caller("sync:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
             new, answer = await opt_outs.take(tx, wish)
             return Answer(201 if new else 200, answer)
@@ -42,7 +39,9 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
         return await door.write(request, who, act)
 
     @api.get("/suppressions", tags=["sync"])
-    async def suppressions(page: Annotated[Page, Depends(page)], who: Caller = caller("sync:read")) -> Response:
+    async def suppressions(
+        page: Annotated[Page, Depends(page)], who: Annotated[Caller, caller("sync:read")]
+    ) -> Response:
         async def read(tx: Tx) -> Answer:
             start = page.start(UUID)
             rows = await suppressions_page(tx, start[0] if start else None, page.most)

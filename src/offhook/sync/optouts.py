@@ -14,7 +14,7 @@ from offhook import clock, ids
 from offhook.compliance import Identifier, suppress, taking_turns
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid
-from offhook.events import Actor, Event, Log, Story
+from offhook.events import Actor, Event, Log
 from offhook.events.catalogue.calls import CallOptOutDetected
 from offhook.events.catalogue.leads import LeadOptedOut
 from offhook.leads import Lead, People, settle, with_number
@@ -147,5 +147,3 @@ class OptOuts:
             answer=answer,
         )
 
-
-__all__ = ["NotFound", "OptOuts"]

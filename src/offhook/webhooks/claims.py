@@ -36,7 +36,9 @@ class Claims:
         async with self._database.engine() as tx:
             waiting = await lane_store.waiting(tx, tenant)
             wanted = {endpoint.endpoint: max(room(endpoint.endpoint), 0) for endpoint in waiting}
-            claimed = await lane_store.claim(tx, [(e, wanted[e.endpoint]) for e in waiting]) if any(wanted.values()) else []
+            claimed = (
+                await lane_store.claim(tx, [(e, wanted[e.endpoint]) for e in waiting]) if any(wanted.values()) else []
+            )
         taken = Counter(row.endpoint for row in claimed)
         short = frozenset(endpoint for endpoint, free in wanted.items() if taken[endpoint] == free)
         return Claim(self._parcels(waiting, claimed), short)

@@ -169,7 +169,7 @@ _INSERT_TRIES = (
     " on conflict do nothing"
 )
 SETTLE = (
-    f"with i as ({_INSERT_TRIES}),"  # noqa: S608  # one constant inside another
+    f"with i as ({_INSERT_TRIES}),"  # one constant inside another
     " later as (update due set tries = (%(made)b::int[])[array_position(%(again)b::uuid[], delivery_id)],"
     "   due_at = (%(again_at)b::timestamptz[])[array_position(%(again)b::uuid[], delivery_id)],"
     "   first_try_at = coalesce(first_try_at, (%(first)b::timestamptz[])[array_position(%(again)b::uuid[], delivery_id)]),"

@@ -1,7 +1,9 @@
 """One request to one endpoint: whether it may still be made, what it says, and what its answer comes to."""
 
 import random
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from offhook import ids
 from offhook.events.tombstone import tombstone
@@ -52,12 +54,12 @@ class Post:
         buried = body is None
         if body is None:
             body = _tombstone(parcel)
-        headers = headers_of(parcel, int(wall.timestamp()), tombstone=buried)
-        headers["webhook-signature"] = endpoint.signer.sign(message.shown_id, int(wall.timestamp()), body)
+        timestamp = int(wall.timestamp())
+        heading = Heading(message.shown_id, timestamp, parcel.delivery, parcel.tries, parcel.replay, buried)
         answer = await self._outbound.post(
             endpoint.url,
             body,
-            headers,
+            heading.headers(endpoint.signer.sign(message.shown_id, timestamp, body)),
             timeout_s=TIMEOUT_S,
             reach=self._reaches.of(parcel.tenant),
             timed=self._is_timed(parcel),
@@ -86,21 +88,33 @@ class Post:
                 return Dead(due.reason) if isinstance(due, Spent) else Again(due)
 
 
-def headers_of(parcel: Parcel, timestamp: int, *, tombstone: bool) -> dict[str, str]:
-    """Every header of a try but the signature."""
-    headers = {
-        "content-type": "application/json",
-        "user-agent": USER_AGENT,
-        "webhook-id": parcel.message.shown_id,
-        "webhook-timestamp": str(timestamp),
-        "offhook-delivery-id": ids.show("dlv", parcel.delivery),
-        "offhook-try": str(parcel.tries),
-    }
-    if parcel.replay:
-        headers["offhook-replay"] = "1"
-    if tombstone:
-        headers["offhook-tombstone"] = "1"
-    return headers
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a try's headers tell, but for the signature."""
+
+    webhook_id: str
+    timestamp: int
+    delivery: UUID
+    n: int
+    replay: bool
+    tombstone: bool
+
+    def headers(self, signature: str) -> dict[str, str]:
+        """Every header that is ours."""
+        headers = {
+            "content-type": "application/json",
+            "user-agent": USER_AGENT,
+            "webhook-id": self.webhook_id,
+            "webhook-timestamp": str(self.timestamp),
+            "webhook-signature": signature,
+            "offhook-delivery-id": ids.show("dlv", self.delivery),
+            "offhook-try": str(self.n),
+        }
+        if self.replay:
+            headers["offhook-replay"] = "1"
+        if self.tombstone:
+            headers["offhook-tombstone"] = "1"
+        return headers
 
 
 def _tombstone(parcel: Parcel) -> bytes:
@@ -117,21 +131,20 @@ def _tombstone(parcel: Parcel) -> bytes:
 
 
 def _tried(parcel: Parcel, answer: Answer | NoAnswer, wall: datetime, *, tombstone: bool) -> Try:
-    lost = isinstance(answer, NoAnswer)
-    status = None if isinstance(answer, NoAnswer) else answer.status
+    answered = None if isinstance(answer, NoAnswer) else answer
     code, text = _error(answer)
     timing = answer.timing_ms
     return Try(
         parcel=parcel,
         at=wall + parcel.offset,
         written_at=wall,
-        status_code=status,
+        status_code=answered.status if answered else None,
         error_code=code,
         error_text=text,
         timing_ms=(timing.dns, timing.connect, timing.tls, timing.first_byte, timing.total),
         tombstone=tombstone,
         # A receiver may answer with what it knows of the person, and there is no key left to seal that under.
-        response=None if tombstone or lost else response.pack(answer),
+        response=response.pack(answered) if answered and not tombstone else None,
     )
 
 

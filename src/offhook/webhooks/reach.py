@@ -1,11 +1,18 @@
 """Where endpoints may be: public addresses by HTTPS; the operator opens more, the sandbox of one's own machine loopback."""
 
+import asyncio
+from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Literal
 
 from offhook.db import Tenant
-from offhook.outbound import Reach
+from offhook.errors import Fault
+from offhook.outbound import AddressFine, NameUnknown, Outbound, Reach
 from offhook.settings import Settings
+
+_LOOK_UP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,62 @@ class Reaches:
 
     def of(self, tenant: Tenant) -> Reach:
         return self.live if tenant.environment == "live" else self.sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an endpoint's URL may be told, as far as was found out before the transaction that asks."""
+
+    verdict: Literal["allowed", "refused", "name_unknown", "not_checked"]
+    address: str | None = None
+    why: str = ""
+
+    @property
+    def fault(self) -> Fault | None:
+        return (
+            Fault("url", "url_refused", f"Nothing may be sent there: {self.why}.")
+            if self.verdict == "refused"
+            else None
+        )
+
+
+_verdicts: ContextVar[dict[str, Verdict]] = ContextVar("verdicts")
+
+
+class Judge:
+    """Looks URLs up before the transaction, which never waits for the network; the transaction reads what was found."""
+
+    def __init__(self, outbound: Outbound, reaches: Reaches) -> None:
+        self._outbound = outbound
+        self._reaches = reaches
+
+    async def look_up(self, tenant: Tenant, urls: Iterable[str]) -> None:
+        """Judge these URLs for the rest of this request, all at once and in ten seconds at most."""
+        found: dict[str, Verdict] = {}
+        _verdicts.set(found)
+
+        async def judge(url: str) -> None:
+            found[url] = await self._judge(tenant, url)
+
+        try:
+            async with asyncio.timeout(_LOOK_UP_S):
+                await asyncio.gather(*(judge(url) for url in set(urls)))
+        except TimeoutError:
+            return
+
+    async def _judge(self, tenant: Tenant, url: str) -> Verdict:
+        match await self._outbound.resolve_and_judge(url, self._reaches.of(tenant)):
+            case AddressFine(address):
+                return Verdict("allowed", str(address))
+            case NameUnknown(why):
+                return Verdict("name_unknown", why=why)
+            case refused:
+                return Verdict("refused", why=refused.why)
+
+
+def verdict_on(url: str) -> Verdict:
+    """What was found out about this URL before; it is judged once more, for good, whenever a connection is made."""
+    return _verdicts.get({}).get(url, Verdict("not_checked"))
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from offhook.db import Tenant, Tx, Wakeups
 from offhook.errors import Unavailable
@@ -44,6 +45,7 @@ class Sender:
         self._awake = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._short: frozenset[UUID] = frozenset()
+        self._watched: WeakValueDictionary[UUID, asyncio.Future[None]] = WeakValueDictionary()
         self.on_sent: Callable[[float], None] = counts.commit_to_wire_ms.observe
         """Told the milliseconds from the commit of an event (or the claim of its delivery) to its request."""
         recorder.recorded = self._forget
@@ -63,6 +65,10 @@ class Sender:
         self._open.update(parcel.tenant for parcel in parcels)
         self._queues.put(parcels, time.perf_counter())
         self._start_carriers()
+
+    def watch(self, delivery: UUID) -> asyncio.Future[None]:
+        """Done when this process has written a result of that delivery. Ask before it is sent, and keep the future."""
+        return self._watched.setdefault(delivery, asyncio.get_running_loop().create_future())
 
     async def run(self) -> None:
         """Claim and send until cancelled; then give back what waits, and finish what is under way."""
@@ -137,12 +143,14 @@ class Sender:
             try:
                 result = await self._post.carry(parcel)
             except Exception as failure:
-                # Its lease is given back, so it is tried again; nothing was decided about it.
+                # Nothing was decided about it: it is sent when its lease has run out, and not at once, lest it fail in a loop.
                 get("webhooks").error("carry_failed", error=type(failure).__name__, at=place_of(failure))
-                result = Result(parcel, Left())
-            self._queues.answered(parcel, quickly=_was_quick(result))
-            counts.tries.labels(type(result.outcome).__name__.lower()).inc()
-            self._recorder.take(result)
+                self._queues.answered(parcel, quickly=False)
+                self._forget([Result(parcel, Left())])
+            else:
+                self._queues.answered(parcel, quickly=_was_quick(result))
+                counts.results[type(result.outcome)].inc()
+                self._recorder.take(result)
             waiting = self._queues.take()
             self._start_carriers()
 
@@ -150,6 +158,9 @@ class Sender:
         self._queues.recorded(len(results))
         for result in results:
             self._open[result.parcel.tenant] -= 1
+            watched = self._watched.get(result.parcel.delivery) if self._watched else None
+            if watched is not None and not watched.done():
+                watched.set_result(None)
         if any(self._queues.thirsty(endpoint) for endpoint in self._short):
             self._short = frozenset()
             self.wake()
@@ -162,4 +173,9 @@ def _was_quick(result: Result) -> bool:
     if tried is None:
         return True
     total = tried.timing_ms[-1]
-    return tried.status_code is not None and tried.status_code not in _BUSY_ANSWERS and total is not None and total < _QUICK_MS
+    return (
+        tried.status_code is not None
+        and tried.status_code not in _BUSY_ANSWERS
+        and total is not None
+        and total < _QUICK_MS
+    )

@@ -1,7 +1,7 @@
 """The SQL of endpoints: their settings, their health, and the generation that tells every process to read them again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,12 +12,12 @@ from offhook.db import EngineTx, Tenant, Tx
 from offhook.webhooks.health import Health
 
 _COLUMNS = (
-    "id, external_id, url, events, description, secret, status, status_reason, failures_in_row, failing_since, last_success_at, metadata,"
-    " created_at, updated_at, version"
+    "id, external_id, url, events, description, secret, status, status_reason, failures_in_row, failing_since,"
+    " last_success_at, metadata, created_at, updated_at, version"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRow:
     """An endpoint as it is stored; `secret` is sealed."""
 
@@ -26,23 +26,23 @@ class EndpointRow:
     url: str
     events: list[str]
     description: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     status: str
-    status_reason: str | None
-    failures_in_row: int
-    failing_since: datetime | None
-    last_success_at: datetime | None
+    status_reason: str | None = None
+    failures_in_row: int = 0
+    failing_since: datetime | None = None
+    last_success_at: datetime | None = None
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
-    version: int
+    version: int = 1
 
 
 async def insert(tx: Tx, row: EndpointRow) -> bool:
     """Whether it was written; False when its external id is taken."""
     return bool(
         await tx.run(
-            f"insert into endpoint (workspace_id, environment, {_COLUMNS}) values (%(ws)s, %(env)s, %(id)s, %(external_id)s, %(url)s,"  # noqa: S608
+            f"insert into endpoint (workspace_id, environment, {_COLUMNS}) values (%(ws)s, %(env)s, %(id)s, %(external_id)s, %(url)s,"
             " %(events)b, %(description)s, %(secret)b, %(status)s, null, 0, null, null, %(metadata)s, %(at)s, %(at)s, 1)"
             " on conflict (workspace_id, environment, external_id) do nothing",
             {
@@ -63,29 +63,33 @@ async def insert(tx: Tx, row: EndpointRow) -> bool:
 
 async def find(tx: Tx, endpoint: UUID, *, lock: bool = False) -> EndpointRow | None:
     row = await tx.row(
-        f"select {_COLUMNS} from endpoint where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s"  # noqa: S608
+        f"select {_COLUMNS} from endpoint where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s"
         + (" for update" if lock else ""),
         {**tx.keys, "id": endpoint},
     )
-    return EndpointRow(*row) if row else None
+    return _row(row) if row else None
 
 
-async def find_by_external_id(tx: Tx, external_id: str) -> EndpointRow | None:
+async def find_by_external_id(tx: Tx, external_id: str, *, lock: bool = False) -> EndpointRow | None:
     row = await tx.row(
-        f"select {_COLUMNS} from endpoint where workspace_id = %(ws)s and environment = %(env)s and external_id = %(x)s",  # noqa: S608
+        f"select {_COLUMNS} from endpoint where workspace_id = %(ws)s and environment = %(env)s and external_id = %(x)s"
+        + (" for update" if lock else ""),
         {**tx.keys, "x": external_id},
     )
-    return EndpointRow(*row) if row else None
+    return _row(row) if row else None
 
 
-async def page(tx: Tx, after: tuple[UUID] | None, most: int) -> list[EndpointRow]:
-    """The newest first; ids sort by the time they were made."""
+async def page(tx: Tx, after: UUID | None, most: int) -> list[EndpointRow]:
     rows = await tx.rows(
-        f"select {_COLUMNS} from endpoint where workspace_id = %(ws)s and environment = %(env)s"  # noqa: S608
-        " and (%(after)s::uuid is null or id < %(after)s) order by id desc limit %(most)s",
-        {**tx.keys, "after": after[0] if after else None, "most": most},
+        f"select {_COLUMNS} from endpoint where workspace_id = %(ws)s and environment = %(env)s"
+        " and (%(after)s::uuid is null or id > %(after)s) order by id limit %(most)s",
+        {**tx.keys, "after": after, "most": most},
     )
-    return [EndpointRow(*row) for row in rows]
+    return [_row(row) for row in rows]
+
+
+def _row(row: tuple[Any, ...]) -> EndpointRow:
+    return EndpointRow(**dict(zip(_COLUMNS.split(", "), row, strict=True)))
 
 
 async def update(tx: Tx, row: EndpointRow) -> bool:
@@ -169,7 +173,7 @@ class Listed:
     events: list[str]
     status: str
     failures_in_row: int
-    secret: bytes
+    secret: bytes = field(repr=False)
 
 
 async def read_all(tx: EngineTx, tenant: Tenant) -> tuple[int, list[Listed]]:

@@ -27,10 +27,13 @@ def server(settings: Settings) -> Iterator[Finding]:
         return
     with _connected(url) as connection:
         yield from _version(connection)
-        yield from _migrations(url)
-        yield from _roles(connection)
         yield from _durability(connection)
         yield from _clock(connection)
+        behind = lacking(url)
+        yield from _migrations(behind)
+        if not behind:
+            yield from _roles(connection)
+            yield from _ring_of_its_data(connection, settings)
 
 
 @contextmanager
@@ -47,9 +50,9 @@ def _version(connection: Connection) -> Iterator[Finding]:
         yield ok("database", f"PostgreSQL {version} answers.")
 
 
-def _migrations(url: str) -> Iterator[Finding]:
-    if missing := lacking(url):
-        yield fail("migrations", f"The database lacks {', '.join(missing)}.", "Mend: offhook migrate")
+def _migrations(behind: list[str]) -> Iterator[Finding]:
+    if behind:
+        yield fail("migrations", f"The database lacks {', '.join(behind)}.", "Mend: offhook migrate")
     else:
         yield ok("migrations", "The database is up to date.")
 
@@ -61,6 +64,13 @@ def _roles(connection: Connection) -> Iterator[Finding]:
         yield fail("roles", f"The database's user may not become {' and '.join(closed)}.", cure)
     else:
         yield ok("roles", f"{' and '.join(_ROLES)} are open to us.")
+
+
+def _ring_of_its_data(connection: Connection, settings: Settings) -> Iterator[Finding]:
+    ring = settings.key_ring_file.absolute()
+    if not ring.exists() and store.may_become(connection, "offhook_engine") and store.has_workspace(connection):
+        says = f"The database holds a workspace, and the key ring {ring} is missing: nothing in it can be opened."
+        yield fail("sealed data", says, "Restore the ring from where you keep it apart, or set OFFHOOK_KEY_RING.")
 
 
 def _durability(connection: Connection) -> Iterator[Finding]:

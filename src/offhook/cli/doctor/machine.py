@@ -28,12 +28,12 @@ def python(_: Settings) -> Iterator[Finding]:
 
 
 def open_files(_: Settings) -> Iterator[Finding]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= soft < _OPEN_FILES:
-        cure = f"Each connection is a file. Mend: ulimit -n {_OPEN_FILES if hard < 0 else min(65_536, hard)}"
-        yield warn("open files", f"A process may open {soft} files.", cure)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < _OPEN_FILES:
+        cure = f"Each connection is one. Mend: LimitNOFILE=65536 in the unit, or `ulimit -Hn {_OPEN_FILES}` as root."
+        yield warn("open files", f"A process may open {hard} files at most.", cure)
     else:
-        yield ok("open files", f"A process may open {soft if soft >= 0 else 'any number of'} files.")
+        yield ok("open files", f"A process may open {hard if hard >= 0 else 'any number of'} files.")
 
 
 def port(settings: Settings) -> Iterator[Finding]:

@@ -416,7 +416,9 @@ create table call (
   check ((status = 'ended') = (ended_at is not null))
 ) with (fillfactor = 60);
 create index call_platform on call (workspace_id, environment, provider_account_id, platform_ref);
+create index call_recent on call (workspace_id, environment, started_at, id);
 create index call_lead on call (workspace_id, environment, lead_id);
+create index call_placing on call (workspace_id, environment, placing_until) where placing_until is not null;
 create index call_open on call (workspace_id, environment, number_tag) where ended_at is null;
 
 -- owner: calls

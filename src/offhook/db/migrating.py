@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import MigrationList
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "migrations"
 
 
 def migrate(url: str) -> list[str]:
@@ -44,7 +44,7 @@ def _turn(url: str) -> Iterator[None]:
 
 
 def _open(url: str) -> tuple[DatabaseBackend, MigrationList]:
-    return yoyo.get_backend(_for_yoyo(url)), yoyo.read_migrations(str(_HERE))
+    return yoyo.get_backend(_for_yoyo(url)), yoyo.read_migrations(str(_FOLDER))
 
 
 def _for_yoyo(url: str) -> str:

@@ -1,0 +1,85 @@
+"""`offhook bench`: which loads are run on which processes, and how it is told."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from offhook.bench import machine, people, report, store
+from offhook.bench.measure import Figures, Load, measure
+from offhook.bench.stage import Topology, built
+
+app = typer.Typer(help="Measure this machine: real server processes, a local receiver, everything durable.")
+
+Seconds = Annotated[float, typer.Option("--seconds", metavar="S", min=1, help="How long each load lasts at most.")]
+Processes = Annotated[str, typer.Option("--topology", metavar="up|split", help="One process, or api and worker.")]
+Json = Annotated[bool, typer.Option("--json", help="Tell it to machines, as one object.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the section for docs/benchmarks.md.")]
+
+EVENTS_PER_LEAD = 3
+FIXED_EVENTS_PER_S = 1000
+
+
+@app.command()
+def ingest(
+    seconds: Seconds = 8, topology: Processes = "up", as_json: Json = False, as_markdown: Markdown = False
+) -> None:
+    """Leads by single requests, and by batches of 500."""
+    _run(_ingest(seconds), [topology], as_json, as_markdown)
+
+
+@app.command()
+def pipeline(
+    seconds: Seconds = 8, topology: Processes = "up", as_json: Json = False, as_markdown: Markdown = False
+) -> None:
+    """From the lead to its recorded deliveries: at full speed, and at 1,000 events a second."""
+    _run(_pipeline(seconds), [topology], as_json, as_markdown)
+
+
+@app.command("all")
+def all_(seconds: Seconds = 8, as_json: Json = False, as_markdown: Markdown = False) -> None:
+    """Everything, on one process and on two."""
+    _run([*_ingest(seconds), *_pipeline(seconds)], ["up", "split"], as_json, as_markdown)
+
+
+def _ingest(seconds: float) -> list[Load]:
+    most = people.how_many()
+    return [
+        Load("ingest-single", batch=1, connections=64, seconds=seconds, most=most),
+        Load("ingest-batch", batch=500, connections=4, seconds=seconds, most=most),
+    ]
+
+
+def _pipeline(seconds: float) -> list[Load]:
+    most = people.how_many()
+    rate = FIXED_EVENTS_PER_S // EVENTS_PER_LEAD
+    return [
+        Load("pipeline-full", batch=100, connections=4, seconds=seconds, most=most),
+        Load("pipeline-fixed", batch=1, connections=32, rate=rate, seconds=seconds, most=most),
+    ]
+
+
+def _run(loads: Sequence[Load], topologies: Sequence[str], as_json: bool, as_markdown: bool) -> None:
+    console = Console(highlight=False, width=200)
+    described: dict[str, Any] = {}
+    runs: list[Figures] = []
+    for topology in topologies:
+        if topology not in ("up", "split"):
+            raise typer.BadParameter("up or split", param_hint="--topology")
+        described, found = asyncio.run(_measured(loads, "up" if topology == "up" else "split"))
+        runs += found
+    if as_json:
+        typer.echo(json.dumps(report.as_object(described, runs), indent=2))
+    elif as_markdown:
+        typer.echo(report.markdown(described, runs))
+    else:
+        report.show(console, described, runs)
+
+
+async def _measured(loads: Sequence[Load], topology: Topology) -> tuple[dict[str, Any], list[Figures]]:
+    async with built(topology) as stage:
+        runs = [await measure(stage, load) for load in loads]
+        return machine.described(await store.settings(stage.database)), runs

@@ -1,0 +1,150 @@
+"""One measurement: a load, and what it came to from the first request to the last recorded delivery."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from offhook.bench import store
+from offhook.bench.gauge import Cost
+from offhook.bench.quantiles import Buckets, quantiles, read_buckets
+from offhook.bench.stage import Stage
+from offhook.demo import PartFailed, module
+
+_DRAINS_IN_S = 120
+_LOOK_S = 0.02
+# PostgreSQL's backends tell of their transactions at most once a second.
+_STATISTICS_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent: `batch` leads per request, `rate` leads per second (0: as fast as they are taken)."""
+
+    name: str
+    batch: int = 1
+    connections: int = 64
+    rate: int = 0
+    seconds: float = 8
+    most: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one load came to.
+
+    `leads_per_s` counts accepted leads while the load ran; `deliveries_per_s` all deliveries, until the last try was
+    recorded. `sql_transactions_per_event` is what PostgreSQL committed; `sql_round_trips_per_event` is counted as the
+    voluntary waits of its backends, each of which is a round trip or a wait for a lock or the disk: an upper bound.
+    """
+
+    name: str
+    topology: str
+    leads: int
+    events: int
+    deliveries: int
+    refused: int
+    leads_per_s: float
+    deliveries_per_s: float
+    response_ms: Mapping[str, float]
+    commit_to_wire_ms: Mapping[str, float]
+    sql_round_trips_per_event: float
+    sql_transactions_per_event: float
+    cpu_us_per_event: Mapping[str, float]
+    rss_mb: Mapping[str, float]
+
+    def shown(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    cost: Cost
+    transactions: int
+    events: int
+    tries: int
+    wire: Buckets
+
+
+async def measure(stage: Stage, load: Load) -> Figures:
+    """Run the load on an empty sandbox. Raises PartFailed when the load fails or deliveries stay open."""
+    await stage.empty()
+    await _drained(stage)
+    before = await _read(stage)
+    begun = time.perf_counter()
+    sent = await _loaded(stage, load)
+    await _drained(stage)
+    recorded_s = time.perf_counter() - begun
+    rss_mb = stage.gauge.rss_mb()
+    after = await _read(stage)
+    return _figures(stage, load, sent, before, after, recorded_s, rss_mb)
+
+
+async def _read(stage: Stage) -> _Reading:
+    cost = stage.gauge.read()
+    await asyncio.sleep(_STATISTICS_S)
+    return _Reading(
+        cost,
+        await store.transactions(stage.database),
+        await store.events(stage.database),
+        (await store.recorded(stage.database)).tries,
+        await _wire(stage),
+    )
+
+
+async def _wire(stage: Stage) -> Buckets:
+    async with aiohttp.ClientSession() as session, session.get(stage.metrics_url) as answer:
+        return read_buckets(await answer.text(), "offhook_webhook_commit_to_wire_ms")
+
+
+async def _loaded(stage: Stage, load: Load) -> dict[str, Any]:
+    asked = {**asdict(load), "port": stage.port, "key": stage.key, "run": f"{load.name}-{time.time_ns():x}"}
+    process = await asyncio.create_subprocess_exec(
+        *module("offhook.bench.load"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await process.communicate(orjson.dumps(asked))
+    if process.returncode:
+        raise PartFailed("load_failed", f"The load generator ended with {process.returncode}.")
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
+async def _drained(stage: Stage) -> None:
+    deadline = time.monotonic() + _DRAINS_IN_S
+    while await store.is_open(stage.database):
+        if time.monotonic() > deadline:
+            raise PartFailed("not_drained", f"Deliveries are still open {_DRAINS_IN_S} s after the load ended.")
+        await asyncio.sleep(_LOOK_S)
+
+
+def _figures(
+    stage: Stage, load: Load, sent: dict[str, Any], before: _Reading, after: _Reading, recorded_s: float, rss_mb: float
+) -> Figures:
+    events = after.events - before.events
+    deliveries = after.tries - before.tries
+    per_event = 1 / max(1, events)
+    return Figures(
+        name=load.name,
+        topology=stage.topology,
+        leads=sent["leads"],
+        events=events,
+        deliveries=deliveries,
+        refused=sum(n for status, n in sent["statuses"].items() if int(status) >= 300),
+        leads_per_s=round(sent["leads"] / sent["elapsed_s"], 1),
+        deliveries_per_s=round(deliveries / recorded_s, 1),
+        response_ms={name: round(value, 2) for name, value in sent["response_ms"].items()},
+        commit_to_wire_ms=quantiles(after.wire.since(before.wire)),
+        sql_round_trips_per_event=round((after.cost.waits - before.cost.waits) * per_event, 3),
+        sql_transactions_per_event=round((after.transactions - before.transactions) * per_event, 3),
+        cpu_us_per_event={
+            "python": round((after.cost.python_s - before.cost.python_s) * per_event * 1e6, 1),
+            "postgres": round((after.cost.postgres_s - before.cost.postgres_s) * per_event * 1e6, 1),
+        },
+        rss_mb={"idle": round(stage.idle_rss_mb, 1), "loaded": round(rss_mb, 1)},
+    )

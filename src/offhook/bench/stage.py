@@ -1,0 +1,144 @@
+"""What is measured: real server processes on a fresh data directory, as one process or as api and worker."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+
+from offhook.bench.gauge import Gauge
+from offhook.db.embedded import EmbeddedPostgres
+from offhook.demo import Api, Part, free_port, module, offhook
+
+Topology = Literal["up", "split"]
+RATE = 100_000
+MONDAY_NOON = "2026-11-23T17:00:00Z"
+"""When it is a legal hour in every zone of the country: every lead is accepted and planned at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The processes of a measurement, ready."""
+
+    topology: Topology
+    port: int
+    key: str
+    api: Api
+    database: psycopg.AsyncConnection
+    gauge: Gauge
+    metrics_url: str
+    receiver_url: str
+    receiver_counts: str
+    idle_rss_mb: float
+
+    async def empty(self) -> None:
+        """Forget all leads and events, so that every number is free again."""
+        await self.api.post("/v1/sandbox/reset", {"now": MONDAY_NOON})
+
+
+@asynccontextmanager
+async def built(topology: Topology) -> AsyncIterator[Stage]:
+    """The stage, on loopback only; everything that was started has ended afterwards."""
+    async with AsyncExitStack() as stack:
+        scratch = Path(tempfile.mkdtemp(prefix="offhook-bench-"))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        data = scratch / "data"
+        servers = await stack.enter_async_context(_up(scratch, data) if topology == "up" else _split(scratch, data))
+        gauge = Gauge([part.pid for part in servers.parts], data)
+        idle_rss_mb = gauge.rss_mb()
+        receiver_url, counts_url = await stack.enter_async_context(_receiver(scratch))
+        api = await stack.enter_async_context(Api(f"http://127.0.0.1:{servers.port}", _test_key(data)))
+        key = await _prepared(api, receiver_url)
+        database = await psycopg.AsyncConnection.connect(
+            EmbeddedPostgres(data).admin_url.replace("/postgres?", "/offhook?"), autocommit=True
+        )
+        stack.push_async_callback(database.close)
+        stage = Stage(
+            topology,
+            servers.port,
+            key,
+            api,
+            database,
+            gauge,
+            servers.metrics_url,
+            receiver_url,
+            counts_url,
+            idle_rss_mb,
+        )
+        await stage.empty()
+        yield stage
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Our processes, the port of the API, and where the process that sends tells its metrics."""
+
+    parts: list[Part]
+    port: int
+    metrics_url: str
+
+
+@asynccontextmanager
+async def _up(scratch: Path, data: Path) -> AsyncIterator[Servers]:
+    port = free_port()
+    hub = Part("offhook up", offhook("up", "--port", str(port), "--data-dir", str(data)), scratch / "up.log")
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await hub.start(f"{url}/readyz")
+        yield Servers([hub], port, f"{url}/metrics")
+    finally:
+        await hub.stop()
+
+
+@asynccontextmanager
+async def _split(scratch: Path, data: Path) -> AsyncIterator[Servers]:
+    # `up` makes the database, the key ring and the workspace; then its halves take over.
+    async with _up(scratch, data):
+        pass
+    postgres = EmbeddedPostgres(data)
+    await postgres.start()
+    port, watched = free_port(), free_port()
+    environment = {"OFFHOOK_DATABASE_URL": postgres.url, "OFFHOOK_DATA_DIR": str(data)}
+    api = Part("offhook api", offhook("api", "--port", str(port)), scratch / "api.log", environment)
+    worker = Part(
+        "offhook worker", offhook("worker", "--metrics-port", str(watched)), scratch / "worker.log", environment
+    )
+    try:
+        await api.start(f"http://127.0.0.1:{port}/readyz")
+        await worker.start(f"http://127.0.0.1:{watched}/readyz")
+        yield Servers([api, worker], port, f"http://127.0.0.1:{watched}/metrics")
+    finally:
+        await api.stop()
+        await worker.stop()
+        await postgres.stop()
+
+
+@asynccontextmanager
+async def _receiver(scratch: Path) -> AsyncIterator[tuple[str, str]]:
+    port, control = free_port(), free_port()
+    where = ("--port", str(port), "--control-port", str(control))
+    receiver = Part("the receiver", module("offhook.bench.receiver", *where), scratch / "receiver.log")
+    try:
+        await receiver.start(f"http://127.0.0.1:{control}/counts")
+        yield f"http://127.0.0.1:{port}/hooks", f"http://127.0.0.1:{control}/counts"
+    finally:
+        await receiver.stop()
+
+
+async def _prepared(api: Api, receiver_url: str) -> str:
+    """An endpoint that hears everything, a campaign that dials nobody; a key that may ask as often as it likes."""
+    await api.post("/v1/webhook-endpoints", {"url": receiver_url, "events": ["*"], "activate": True})
+    async for page in api.pages("/v1/campaigns"):
+        for campaign in page:
+            await api.patch(f"/v1/campaigns/{campaign['id']}", {"max_concurrent_calls": 0})
+    wanted: dict[str, Any] = {"name": "bench", "scopes": ["*"], "rate_per_s": RATE, "burst": RATE}
+    return str((await api.post("/v1/api-keys", wanted))["key"])
+
+
+def _test_key(data: Path) -> str:
+    return str(json.loads((data / "credentials.json").read_text())["test_key"])

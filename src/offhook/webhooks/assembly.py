@@ -1,0 +1,83 @@
+"""The room put together, for wiring."""
+
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter
+
+from offhook.db import Database, Tx, Wakeups
+from offhook.events import Log
+from offhook.http import Door, Ref
+from offhook.jobs import Inside, Outside
+from offhook.outbound import Outbound
+from offhook.privacy import Vault
+from offhook.settings import Settings
+from offhook.webhooks import http, replays
+from offhook.webhooks.claims import Claims
+from offhook.webhooks.deliveries import Deliveries
+from offhook.webhooks.directory import Directory
+from offhook.webhooks.endings import Endings
+from offhook.webhooks.endpoints import Endpoints
+from offhook.webhooks.fan_out import FanOut
+from offhook.webhooks.post import Post
+from offhook.webhooks.reach import Judge, Reaches
+from offhook.webhooks.recorder import Recorder
+from offhook.webhooks.replays import Replays
+from offhook.webhooks.sender import Sender
+from offhook.webhooks.signing import Genuine
+
+
+class Webhooks:
+    """Everything of this room in one process. `fan_out` reacts to every fact, `sender.run` is its loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        vault: Vault,
+        log: Log,
+        wakeups: Wakeups,
+        outbound: Outbound,
+        *,
+        sending: bool,
+    ) -> None:
+        """`sending`: this process runs the sender, so events born here go to it straight from memory."""
+        reaches = Reaches.of_settings(settings)
+        self.directory = Directory(database, vault, wakeups)
+        recorder = Recorder(database, vault, self.directory, Endings(vault, log, self.directory))
+        post = Post(self.directory, vault, outbound, reaches)
+        claims = Claims(database, vault)
+        self.sender = Sender(wakeups, claims, post, recorder, in_flight=settings.webhook_in_flight)
+        self.fan_out = FanOut(self.directory, wakeups, self.sender if sending else None)
+        self.endpoints = Endpoints(vault, log, wakeups, self.directory)
+        self.deliveries = Deliveries(vault, log, wakeups)
+        self.replays = Replays(database, self.deliveries)
+        self._judge = Judge(outbound, reaches)
+        self._sending = sending
+
+    @property
+    def handlers(self) -> Mapping[str, Inside | Outside]:
+        """The room's jobs."""
+        return {replays.KIND: Outside(self.replays.run)}
+
+    def router(self, door: Door) -> APIRouter:
+        """Every path of the room."""
+        api = APIRouter()
+        api.include_router(
+            http.endpoint_router(door, self.endpoints, self._judge, self.sender.watch if self._sending else None)
+        )
+        api.include_router(http.delivery_router(door, self.deliveries, self.endpoints))
+        api.include_router(http.replay_router(door, self.replays, self.endpoints))
+        return api
+
+    async def signed_by_us(self, tx: Tx, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether one of the tenant's endpoints signed this message within the last minutes."""
+        book = await self.directory.book(tx)
+        parts = [headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")]
+        return any(
+            isinstance(one.signer.verify(parts[0], parts[1], parts[2], body, tx.wall), Genuine)
+            for one in book.endpoints.values()
+        )
+
+    async def globs_of(self, tx: Tx, ref: Ref) -> Sequence[str]:
+        """What an endpoint listens to. Raises NotFound."""
+        return await self.endpoints.globs_of(tx, ref)

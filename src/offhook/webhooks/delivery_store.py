@@ -1,0 +1,269 @@
+"""The SQL of deliveries as people see them: lists, single ones with their tries, dead letters, replays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from offhook.db import Tx
+from offhook.errors import NotFound
+
+Status = Literal["pending", "held", "retrying", "delivered", "dead", "discarded"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery, with what its open row or its dead letter says."""
+
+    id: UUID
+    written_at: datetime
+    event_id: UUID
+    event_at: datetime
+    endpoint_id: UUID
+    type: str
+    subject_type: str
+    subject_id: UUID
+    sequence: int
+    status: Status
+    tries: int
+    due_at: datetime | None
+    replay: bool
+    reason: str | None
+    died_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries; None is any. `type` is a pattern of LIKE."""
+
+    endpoint: UUID | None = None
+    status: Status | None = None
+    type: str | None = None
+    subject: UUID | None = None
+    died_from: datetime | None = None
+    died_to: datetime | None = None
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {
+            "endpoint": self.endpoint,
+            "status": self.status,
+            "type": self.type,
+            "subject": self.subject,
+            "from": self.died_from,
+            "to": self.died_to,
+        }
+
+
+_STATUS = (
+    "case when l.status is not null then l.status when o.due_at is null then 'delivered' when o.held then 'held'"
+    " when o.tries > 0 then 'retrying' else 'pending' end"
+)
+# Constants put together from constants: what a caller says goes into parameters only.
+_SHOWN = (
+    "select d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id, d.type, (select e.subject_type from event e"
+    "  where e.workspace_id = d.workspace_id and e.environment = d.environment and e.written_at = d.event_at and e.id = d.event_id),"
+    f" d.subject_id, d.sequence, {_STATUS} as status, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id)::int,"
+    " case when o.due_at < 'infinity' then o.due_at end, coalesce(o.replay, false), l.reason, l.died_at"
+)
+_OPEN = (
+    " left join lateral (select due_at, held, tries, replay from due where due.delivery_id = d.id offset 0) o on true"
+    " left join lateral (select status, reason, died_at from dead_letter z where z.workspace_id = d.workspace_id"
+    "  and z.environment = d.environment and z.delivery_id = d.id offset 0) l on true"
+)
+_FILTER = (
+    " where d.workspace_id = %(ws)s and d.environment = %(env)s and (%(endpoint)s::uuid is null or d.endpoint_id = %(endpoint)s)"
+    " and (%(type)s::text is null or d.type like %(type)s) and (%(subject)s::uuid is null or d.subject_id = %(subject)s)"
+    f" and (%(status)s::text is null or {_STATUS} = %(status)s)"
+)
+# What is open or dead is found from the small tables that hold it, however many were delivered since.
+_ALL = f"{_SHOWN} from delivery d{_OPEN}{_FILTER}"
+_FROM_DUE = (
+    f"{_SHOWN} from due q cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id and x.environment = q.environment"
+    f" and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{_OPEN}{_FILTER}"
+)
+_FROM_DEAD = (
+    f"{_SHOWN} from dead_letter q cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id"
+    f" and x.environment = q.environment and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{_OPEN}{_FILTER}"
+)
+# The events of a subject lead to its deliveries, which were written in the same transactions.
+_FROM_SUBJECT = (
+    f"{_SHOWN} from (select distinct written_at from event where workspace_id = %(ws)s and environment = %(env)s"
+    "  and subject_id = %(subject)s) q cross join lateral (select * from delivery x where x.workspace_id = %(ws)s"
+    f"  and x.environment = %(env)s and x.written_at = q.written_at and x.subject_id = %(subject)s offset 0) d{_OPEN}{_FILTER}"
+)
+
+
+async def page(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most: int) -> list[DeliveryRow]:
+    """The newest first, after the one written then with that id."""
+    source = _ALL
+    if wanted.subject:
+        source = _FROM_SUBJECT
+    elif wanted.status in ("pending", "held", "retrying"):
+        source = _FROM_DUE
+    elif wanted.status in ("dead", "discarded"):
+        source = _FROM_DEAD
+    rows = await tx.rows(
+        f"{source} and (%(after)s::timestamptz is null or (d.written_at, d.id) < (%(after)s, %(after_id)s))"
+        " order by d.written_at desc, d.id desc limit %(most)s",
+        {**tx.keys, **wanted.parameters, **_after(after), "most": most},
+    )
+    return [DeliveryRow(*row) for row in rows]
+
+
+_FROM_DEAD_ONLY = (
+    f"{_FROM_DEAD} and (%(from)s::timestamptz is null or q.died_at >= %(from)s)"
+    " and (%(to)s::timestamptz is null or q.died_at <= %(to)s)"
+)
+
+
+async def dead_letters(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most: int) -> list[DeliveryRow]:
+    """In the order of their death, the latest first, after the one that died then with that id."""
+    rows = await tx.rows(
+        f"{_FROM_DEAD_ONLY} and (%(after)s::timestamptz is null or (q.died_at, q.delivery_id) < (%(after)s, %(after_id)s))"
+        " order by q.died_at desc, q.delivery_id desc limit %(most)s",
+        {**tx.keys, **wanted.parameters, **_after(after), "most": most},
+    )
+    return [DeliveryRow(*row) for row in rows]
+
+
+async def count_dead(tx: Tx, wanted: Wanted, most: int) -> int:
+    """How many dead letters these are; counted up to `most`."""
+    row = await tx.row(
+        f"select count(*)::int from ({_FROM_DEAD_ONLY} limit %(most)s) x",
+        {**tx.keys, **wanted.parameters, "most": most},
+    )
+    return int(row[0]) if row else 0
+
+
+def _after(after: tuple[datetime, UUID] | None) -> dict[str, object]:
+    return {"after": after[0] if after else None, "after_id": after[1] if after else None}
+
+
+async def find(tx: Tx, delivery: UUID) -> DeliveryRow | None:
+    row = await tx.row(
+        f"{_ALL} and d.id = %(id)s",
+        {**tx.keys, **Wanted().parameters, "id": delivery},
+    )
+    return DeliveryRow(*row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class TryRow:
+    """A try as it is stored; `response` is sealed."""
+
+    n: int
+    at: datetime
+    written_at: datetime
+    status_code: int | None
+    error_code: str | None
+    error_text: str | None
+    timing_ms: list[float | None]
+    replay: bool
+    tombstone: bool
+    response: bytes | None = field(repr=False)
+
+
+async def tries(tx: Tx, delivery: UUID) -> list[TryRow]:
+    rows = await tx.rows(
+        "select n, at, written_at, status_code, error_code, error_text, timing_ms, replay, tombstone, response from try"
+        " where workspace_id = %(ws)s and environment = %(env)s and delivery_id = %(id)s order by written_at",
+        {**tx.keys, "id": delivery},
+    )
+    return [TryRow(*row) for row in rows]
+
+
+async def person_of(tx: Tx, delivery: DeliveryRow) -> UUID | None:
+    """Whose key seals the event, and with it the responses."""
+    row = await tx.row(
+        "select person_id from event where workspace_id = %(ws)s and environment = %(env)s and written_at = %(at)s and id = %(id)s",
+        {**tx.keys, "at": delivery.event_at, "id": delivery.event_id},
+    )
+    return row[0] if row else None
+
+
+async def latest_event_about(tx: Tx, subject: UUID) -> UUID:
+    """The event that was appended last about this subject. Raises NotFound when there is none."""
+    row = await tx.row(
+        "select id from event where workspace_id = %(ws)s and environment = %(env)s and subject_id = %(id)s"
+        " order by sequence desc limit 1",
+        {**tx.keys, "id": subject},
+    )
+    if row is None:
+        raise NotFound("no_such_event", "Nothing was told about this yet.")
+    found: UUID = row[0]
+    return found
+
+
+async def replay(tx: Tx, deliveries: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Open these again, due now, or held while their endpoint takes nothing; the endpoint of each that was opened.
+
+    Passed over: what is open already, and what belongs to an endpoint that is gone.
+    """
+    rows = await tx.rows(
+        "with d as materialized (select * from delivery where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])),"
+        " o as (insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, tries, replay,"
+        "   held) select d.workspace_id, d.environment, d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id,"
+        "   case when e.takes then %(now)s else 'infinity' end, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id),"
+        "   true, not e.takes from d cross join lateral (select p.status in ('active', 'failing') as takes from endpoint p"
+        "   where p.workspace_id = d.workspace_id and p.environment = d.environment and p.id = d.endpoint_id offset 0) e"
+        "   on conflict (delivery_id) do nothing returning delivery_id, endpoint_id),"
+        " l as (delete from dead_letter where workspace_id = %(ws)s and environment = %(env)s"
+        "   and delivery_id = any(array(select delivery_id from o)))"
+        " select delivery_id, endpoint_id from o",
+        {**tx.keys, "ids": list(deliveries), "now": tx.now},
+    )
+    return dict(rows)
+
+
+async def discard(tx: Tx, delivery: UUID) -> bool:
+    """Whether it was a dead letter; it is discarded from now on."""
+    return bool(
+        await tx.run(
+            "update dead_letter set status = 'discarded' where workspace_id = %(ws)s and environment = %(env)s"
+            " and delivery_id = %(id)s",
+            {**tx.keys, "id": delivery},
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How an endpoint fares. Open ones are counted up to a limit; the rest is of its latest deliveries."""
+
+    held: int
+    pending: int
+    retrying: int
+    oldest_open_at: datetime | None
+    delivered: int
+    tries: int
+    failed_tries: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+async def figures(tx: Tx, endpoint: UUID, most: int) -> Figures:
+    """Counted over at most `most` open and `most` latest deliveries, so that no backlog makes it slow."""
+    row = await tx.row(
+        "with o as materialized (select held, tries, written_at from due where workspace_id = %(ws)s and environment = %(env)s"
+        "   and endpoint_id = %(id)s order by due_at limit %(most)s),"
+        " d as materialized (select id, written_at from delivery where workspace_id = %(ws)s and environment = %(env)s"
+        "   and endpoint_id = %(id)s order by written_at desc limit %(most)s),"
+        " t as materialized (select v.delivery_id, v.error_code, v.timing_ms[5] as ms from d cross join lateral"
+        "   (select delivery_id, error_code, timing_ms from try where try.delivery_id = d.id and try.written_at >= d.written_at offset 0) v)"
+        " select (select count(*) filter (where held)::int from o), (select count(*) filter (where not held and tries = 0)::int from o),"
+        "  (select count(*) filter (where not held and tries > 0)::int from o), (select min(written_at) from o),"
+        "  (select count(distinct delivery_id) filter (where error_code is null)::int from t), (select count(*)::int from t),"
+        "  (select count(error_code)::int from t), (select percentile_disc(0.5) within group (order by ms) from t),"
+        "  (select percentile_disc(0.99) within group (order by ms) from t)",
+        {**tx.keys, "id": endpoint, "most": most},
+    )
+    assert row is not None
+    return Figures(*row)
+
+
+def like(glob: str) -> str:
+    """The pattern of LIKE for a glob whose star stands for any characters."""
+    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%")

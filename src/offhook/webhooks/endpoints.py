@@ -1,0 +1,199 @@
+"""`/v1/webhook-endpoints`: who is told, of what, and where.
+
+    pending_test ──2xx of a test──▶ active ⇄ failing      see `health`
+         any ──pause──▶ paused        any ──disable, 410, 5 days──▶ disabled        any ──enable──▶ active
+
+While an endpoint is paused or disabled its events are held; `enable` sends or discards them. Every change raises the
+tenant's generation in its transaction, so that from its commit on no process tells by the old settings.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from offhook import ids
+from offhook.db import Tx, Wakeups
+from offhook.errors import Conflict, Invalid, NotFound, Stale
+from offhook.events import Fact, Log, Transition
+from offhook.events.catalogue.webhooks import (
+    WebhookEndpointCreated,
+    WebhookEndpointDeleted,
+    WebhookEndpointDisabled,
+    WebhookEndpointEnabled,
+    WebhookEndpointSecretRotated,
+    WebhookEndpointUpdated,
+    WebhookTest,
+)
+from offhook.events.types import every_type
+from offhook.http import Page, Ref
+from offhook.privacy import Vault
+from offhook.webhooks import delivery_store, globs, lane_store, store
+from offhook.webhooks.directory import Directory, seal_secret
+from offhook.webhooks.reach import Verdict, verdict_on
+from offhook.webhooks.signing import Secret
+from offhook.webhooks.store import EndpointRow
+from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, endpoint_shown
+
+Shown = dict[str, Any]
+
+
+class Endpoints:
+    """The endpoints of a tenant."""
+
+    plural = "webhook-endpoints"
+    object = "webhook_endpoint"
+    prefix: ids.Prefix = "whe"
+    read_scope = "webhooks:read"
+    write_scope = "webhooks:write"
+    Create = EndpointIn
+    Change = EndpointChange
+
+    def __init__(self, vault: Vault, log: Log, wakeups: Wakeups, directory: Directory) -> None:
+        self._vault = vault
+        self._log = log
+        self._wakeups = wakeups
+        self._directory = directory
+
+    async def create(self, tx: Tx, body: EndpointIn) -> Shown:
+        """A new endpoint, with its secret, which is shown this once. Raises Invalid, or Conflict for a taken external id."""
+        verdict = _checked(body.url, body.events)
+        id, secret = ids.new(), Secret.new()
+        row = EndpointRow(
+            id=id,
+            external_id=body.external_id,
+            url=body.url,
+            events=body.events,
+            description=body.description,
+            secret=seal_secret(self._vault, tx, id, secret),
+            status="active" if body.activate else "pending_test",
+            metadata=body.metadata,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+        if not await store.insert(tx, row):
+            raise _taken()
+        await self._tell(tx, WebhookEndpointCreated(subject_id=id, status=row.status, events=row.events))
+        return {**endpoint_shown(row), "secret": secret.reveal(), "ssrf": _ssrf(verdict)}
+
+    async def find(self, tx: Tx, ref: Ref) -> Shown:
+        """Raises NotFound."""
+        return endpoint_shown(await self._row(tx, ref))
+
+    async def list(self, tx: Tx, page: Page) -> list[Shown]:
+        start = page.start(UUID)
+        return [endpoint_shown(row) for row in await store.page(tx, start[0] if start else None, page.most)]
+
+    async def change(self, tx: Tx, ref: Ref, body: EndpointChange, sent: frozenset[str], expected: int | None) -> Shown:
+        """Set what was sent. Raises NotFound, Stale, Invalid, or Conflict for a taken external id."""
+        row = await self._row(tx, ref, lock=True)
+        if expected is not None and expected != row.version:
+            raise Stale("stale", f"It is at version {row.version} by now; read it again.")
+        new = {name: value for name, value in body.settings().items() if name in sent}
+        changed = [name for name, value in new.items() if value != getattr(row, name)]
+        if not changed:
+            return endpoint_shown(row)
+        after = replace(row, **new)
+        verdict = _checked(after.url, after.events)
+        saved = await self._save(tx, after, WebhookEndpointUpdated(subject_id=row.id, changed=sorted(changed)))
+        return {**saved, "ssrf": _ssrf(verdict)} if "url" in changed else saved
+
+    async def delete(self, tx: Tx, ref: Ref) -> None:
+        """Remove it; what was still open for it ends as discarded. Raises NotFound."""
+        row = await self._row(tx, ref, lock=True)
+        discarded = await lane_store.discard_all(tx, row.id, "endpoint_deleted", only_held=False)
+        await store.delete(tx, row.id)
+        await self._tell(tx, WebhookEndpointDeleted(subject_id=row.id, deliveries_discarded=discarded))
+
+    async def pause(self, tx: Tx, ref: Ref) -> Shown:
+        """Hold its events until it is enabled. Idempotent. Raises NotFound, or Conflict when it is disabled."""
+        row = await self._row(tx, ref, lock=True)
+        if row.status == "disabled":
+            raise Conflict("endpoint_disabled", "It is disabled, which holds its events as well; enable it first.")
+        return await self._stop(tx, row, "paused")
+
+    async def disable(self, tx: Tx, ref: Ref) -> Shown:
+        """Send nothing to it until it is enabled. Idempotent. Raises NotFound."""
+        return await self._stop(tx, await self._row(tx, ref, lock=True), "disabled")
+
+    async def enable(self, tx: Tx, ref: Ref, held: Held) -> Shown:
+        """Tell it of events again, and send or discard what was held. Idempotent. Raises NotFound."""
+        row = await self._row(tx, ref, lock=True)
+        if row.status == "active":
+            return endpoint_shown(row)
+        if held == "send":
+            count = await lane_store.release_all(tx, row.id)
+            tx.on_commit(lambda: self._wakeups.send("due"))
+        else:
+            count = await lane_store.discard_all(tx, row.id, "discarded_on_enable", only_held=True)
+        moved = Transition("status", row.status, "active", "by_request")
+        fact = WebhookEndpointEnabled(subject_id=row.id, transition=moved, held=held, deliveries=count)
+        after = replace(row, status="active", status_reason=None, failures_in_row=0, failing_since=None)
+        return await self._save(tx, after, fact)
+
+    async def rotate_secret(self, tx: Tx, ref: Ref) -> Shown:
+        """A new secret, shown this once; every request from the commit on is signed with it. Raises NotFound."""
+        row, secret = await self._row(tx, ref, lock=True), Secret.new()
+        after = replace(row, secret=seal_secret(self._vault, tx, row.id, secret))
+        saved = await self._save(tx, after, WebhookEndpointSecretRotated(subject_id=row.id))
+        return {**saved, "secret": secret.reveal()}
+
+    async def test(self, tx: Tx, ref: Ref) -> UUID:
+        """Send it a `webhook.test`, whatever its state; the delivery's id. Raises NotFound."""
+        row = await self._row(tx, ref)
+        await self._log.append(tx, [WebhookTest(subject_id=row.id)])
+        return ids.delivery_of(await delivery_store.latest_event_about(tx, row.id), row.id)
+
+    async def globs_of(self, tx: Tx, ref: Ref) -> Sequence[str]:
+        """What it listens to. Raises NotFound."""
+        return (await self._row(tx, ref)).events
+
+    async def id_of(self, tx: Tx, ref: Ref) -> UUID:
+        """Its own id. Raises NotFound."""
+        return (await self._row(tx, ref)).id
+
+    async def _stop(self, tx: Tx, row: EndpointRow, status: str) -> Shown:
+        if row.status == status:
+            return endpoint_shown(row)
+        await lane_store.hold_all(tx, row.id)
+        moved = Transition("status", row.status, status, "by_request")
+        fact: Fact = WebhookEndpointUpdated(subject_id=row.id, transition=moved, changed=["status"])
+        if status == "disabled":
+            fact = WebhookEndpointDisabled(subject_id=row.id, transition=moved, reason="by_request")
+        return await self._save(tx, replace(row, status=status, status_reason="by_request"), fact)
+
+    async def _row(self, tx: Tx, ref: Ref, *, lock: bool = False) -> EndpointRow:
+        row = await (
+            store.find(tx, ref, lock=lock)
+            if isinstance(ref, UUID)
+            else store.find_by_external_id(tx, ref.value, lock=lock)
+        )
+        if row is None:
+            raise NotFound("no_such_endpoint", "There is no webhook endpoint with this id.", param="id")
+        return row
+
+    async def _save(self, tx: Tx, row: EndpointRow, fact: Fact) -> Shown:
+        if not await store.update(tx, row):
+            raise _taken()
+        await self._tell(tx, fact)
+        return endpoint_shown(await self._row(tx, row.id))
+
+    async def _tell(self, tx: Tx, fact: Fact) -> None:
+        await self._directory.changed(tx)
+        await self._log.append(tx, [fact])
+
+
+def _checked(url: str, events: list[str]) -> Verdict:
+    verdict = verdict_on(url)
+    faults = [*([verdict.fault] if verdict.fault else []), *globs.faults(events, every_type())]
+    if faults:
+        raise Invalid(faults)
+    return verdict
+
+
+def _ssrf(verdict: Verdict) -> dict[str, str | None]:
+    return {"verdict": verdict.verdict, "address": verdict.address}
+
+
+def _taken() -> Conflict:
+    return Conflict("external_id_taken", "Another endpoint has this external id.", param="external_id")

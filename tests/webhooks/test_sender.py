@@ -1,0 +1,180 @@
+"""Each event reaches each endpoint, signed, the same on every try, whatever becomes of the process."""
+
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from standardwebhooks import Webhook
+from tests.webhooks.conftest import Receiver, Room, Says
+
+
+async def test_an_event_is_told_and_its_signature_holds(room: Room, receiver: Receiver) -> None:
+    endpoint = await room.endpoint(receiver.url)
+
+    await room.happens()
+    await room.drain()
+
+    (request,) = receiver.received
+    Webhook(endpoint.secret).verify(request.body, request.headers)
+    assert request.headers["webhook-id"] == orjson.loads(request.body)["event_id"]
+    assert request.headers["offhook-try"] == "0"
+    assert request.headers["content-type"] == "application/json"
+
+
+async def test_a_retry_bears_the_very_same_bytes_and_id(room: Room, receiver: Receiver, clock: Any) -> None:
+    receiver.says = [Says(500), Says(503), Says(200)]
+    await room.endpoint(receiver.url)
+
+    await room.happens(person=await room.person())
+    await room.drain()
+    for _ in range(2):
+        await clock.to(await room.next_due() or ...)
+        await room.drain()
+
+    first, *others = receiver.received
+    assert [one.body for one in others] == [first.body] * 2
+    assert set(receiver.ids()) == {first.headers["webhook-id"]}
+    assert receiver.ids("offhook-try") == ["0", "1", "2"]
+    assert [delivery["status"] for delivery in await room.deliveries()] == ["delivered"]
+
+
+async def test_what_is_sent_from_the_database_is_what_is_sent_from_memory(
+    room: Room, worker: Room, receiver: Receiver
+) -> None:
+    await room.endpoint(receiver.url)
+    person = await room.person()
+    await room.happens(person=person)
+    await room.drain()
+
+    await worker.happens(person=person)
+    await worker.drain()
+
+    here, there = receiver.received
+    assert orjson.loads(here.body).keys() == orjson.loads(there.body).keys()
+    assert here.headers.keys() == there.headers.keys()
+
+
+async def test_a_redirect_is_a_failure_and_nobody_follows_it(
+    room: Room, receiver: Receiver, neighbour: Receiver
+) -> None:
+    receiver.says = [Says(302, {"location": neighbour.url})]
+    await room.endpoint(receiver.url)
+
+    await room.happens()
+    await room.drain()
+
+    assert neighbour.received == []
+    (delivery,) = await room.deliveries()
+    assert delivery["status"] == "retrying"
+    assert delivery["tries"][0]["error"]["code"] == "http_302"
+
+
+async def test_a_process_killed_between_post_and_record_sends_that_delivery_again_and_no_other(
+    room: Room, worker: Room, receiver: Receiver
+) -> None:
+    await room.endpoint(receiver.url)
+    await room.happens()
+    await room.drain()
+    dies_before_recording(room)
+
+    await room.happens()
+    await until_received(receiver, 2)
+    await leases_run_out(room)
+    await worker.drain()
+
+    first, second, again = receiver.received
+    assert again.headers["webhook-id"] == second.headers["webhook-id"] != first.headers["webhook-id"]
+    assert again.body == second.body
+    assert [delivery["status"] for delivery in await room.deliveries()] == ["delivered"] * 2
+
+
+async def test_a_late_result_does_not_close_what_another_process_has_taken_over(
+    room: Room, worker: Room, receiver: Receiver
+) -> None:
+    await room.endpoint(receiver.url)
+    kept = dies_before_recording(room)
+    await room.happens()
+    await until_received(receiver, 1)
+    await leases_run_out(room)
+    receiver.says = [Says(500)]
+    await worker.drain()
+
+    await room.webhooks.sender._recorder._record(kept)
+
+    (delivery,) = await room.deliveries()
+    assert delivery["status"] == "retrying"
+
+
+async def test_events_go_out_while_the_loop_runs_and_it_ends_with_nothing_under_way(
+    room: Room, receiver: Receiver
+) -> None:
+    import asyncio
+
+    await room.endpoint(receiver.url)
+    receiver.says = [Says(after_s=0.05)]
+    loop = asyncio.create_task(room.webhooks.sender.run())
+    await room.happens(5)
+    await until_received(receiver, 1)
+
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+    async with room.database.transaction(room.tenant) as tx:
+        assert not await room.webhooks.sender.busy(tx)
+    delivered = [one for one in await room.deliveries() if one["status"] == "delivered"]
+    assert len(delivered) == len(receiver.received)
+
+
+async def test_a_worker_elsewhere_is_woken_and_sends(room: Room, worker: Room, receiver: Receiver) -> None:
+    import asyncio
+
+    await room.endpoint(receiver.url)
+    loop = asyncio.create_task(worker.webhooks.sender.run())
+
+    await worker.happens(3)
+
+    await until_received(receiver, 3)
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_an_erased_person_is_told_as_a_tombstone_from_memory_and_from_the_database(
+    room: Room, worker: Room, receiver: Receiver, clock: Any
+) -> None:
+    receiver.says = [Says(500), Says(200)]
+    await room.endpoint(receiver.url)
+    person = await room.person()
+    await room.happens(person=person)
+    await room.drain()
+
+    async with room.database.transaction(room.tenant) as tx:
+        await room.vault.shred(tx, person, reason="request", kept=())
+    await clock.forward(timedelta(minutes=2))
+    await worker.drain()
+
+    before, after = receiver.received
+    assert after.headers["offhook-tombstone"] == "1"
+    assert after.headers["webhook-id"] == before.headers["webhook-id"]
+    body = orjson.loads(after.body)
+    assert body["data"] == {"erased": True}
+    assert body["subject"] == orjson.loads(before.body)["subject"]
+
+
+def dies_before_recording(room: Room) -> list[Any]:
+    """From now on results stay in the memory of a process that is as good as dead; they come to be here."""
+    kept: list[Any] = []
+    room.webhooks.sender._recorder.take = kept.append  # type: ignore[method-assign]
+    return kept
+
+
+async def until_received(receiver: Receiver, count: int) -> None:
+    import asyncio
+
+    async with asyncio.timeout(5):
+        while len(receiver.received) < count:
+            await asyncio.sleep(0.005)
+
+
+async def leases_run_out(room: Room) -> None:
+    async with room.database.engine() as tx:
+        await tx.run("update due set leased_until = now() - interval '1 s' where leased_until is not null")
