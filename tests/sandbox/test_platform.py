@@ -22,6 +22,7 @@ from offhook.privacy import Vault
 from offhook.providers import CallReport, DialOrder, Providers, conformance
 from offhook.providers.contract import BadSignature, DialNotSent, DialRefused, Inbound, Kind, PlatformRef, Transfer
 from offhook.sandbox import script
+from offhook.sandbox.clock import VirtualClock
 from offhook.sandbox.platform import PretendWorld
 from offhook.sandbox.remote import RemotePretender
 
@@ -47,12 +48,12 @@ def an_order(account: UUID, to: str = ANSWERED_AND_TALKED_TO, **changes: Any) ->
 class Pretended:
     """The pretend platform within the database, and everything that it reported."""
 
-    def __init__(self, database: Database, tenant: Tenant, wakeups: Wakeups, outbound: Outbound, clock: Any) -> None:
-        self.database, self.tenant, self.clock = database, tenant, clock
+    def __init__(self, database: Database, tenant: Tenant, wakeups: Wakeups, outbound: Outbound) -> None:
+        self.database, self.tenant = database, tenant
         self.heard: list[CallReport] = []
         self.world = PretendWorld(database, wakeups, outbound)
         self.world.report_to(self.hear)
-        self.runner = Runner(database, wakeups, self.world.handlers)
+        self.clock = VirtualClock(database, [Runner(database, wakeups, self.world.handlers)])
 
     async def hear(self, tx: Tx, account: UUID, reports: Sequence[CallReport]) -> int:
         self.heard += reports
@@ -76,10 +77,9 @@ class Pretended:
         return [report for report in self.heard if report.call_id == call_id]
 
     async def pass_seconds(self, seconds: int) -> None:
-        for _ in range(seconds):
-            await self.clock.forward(timedelta(seconds=1))
-            while await self.runner.drain_once(self.tenant):
-                pass
+        async with self.database.transaction(self.tenant) as tx:
+            to = tx.now + timedelta(seconds=seconds)
+        await self.clock.advance(self.tenant, to)
 
     def callback(self, *, unknown_code: bool = False) -> Inbound | None:
         return None
@@ -132,9 +132,9 @@ async def outbound() -> AsyncIterator[Outbound]:
 
 @pytest.fixture
 async def pretended(
-    database: Database, tenant: Tenant, wakeups: Wakeups, outbound: Outbound, clock: Any, vault: Vault
+    database: Database, tenant: Tenant, wakeups: Wakeups, outbound: Outbound, vault: Vault
 ) -> Pretended:
-    pretended = Pretended(database, tenant, wakeups, outbound, clock)
+    pretended = Pretended(database, tenant, wakeups, outbound)
     await pretended.account(Providers(vault, wakeups, [pretended.world.platform], "http://127.0.0.1:8400"))
     return pretended
 

@@ -5,6 +5,7 @@ It reads `POST` with a Content-Length and nothing else of HTTP, because what mea
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 
 class Exchange:
@@ -66,8 +67,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

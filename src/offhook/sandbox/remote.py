@@ -55,6 +55,7 @@ class _Call:
     transfer: str | None = None
     said: int = 0
     future: asyncio.Task[None] | None = field(default=None, repr=False)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
     def id(self) -> UUID:
@@ -202,29 +203,37 @@ class RemotePretender:
 
     def _tell(self, call: _Call, said: dict[str, Any]) -> None:
         for _ in range(2 if self.behaviour.send_twice else 1):
-            delay_s = random.random() * 3 / self._speed if self.behaviour.shuffle else 0.0  # noqa: S311  # bad manners
-            task = asyncio.create_task(self._send(call.order["callback_url"], said, delay_s))
+            task = asyncio.create_task(self._send(call, orjson.dumps({"reports": [said]}).decode()))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    async def _send(self, url: str, said: Mapping[str, Any], delay_s: float) -> None:
-        assert self._session is not None
-        body = orjson.dumps({"reports": [said]}).decode()
-        for pause_s in (delay_s, *CALLBACK_PAUSES_S):
+    async def _send(self, call: _Call, body: str) -> None:
+        if self.behaviour.shuffle:
+            await asyncio.sleep(random.random() * 3 / self._speed)  # noqa: S311  # bad manners, not a secret
+            sent = await self._try(call, body)
+        else:
+            async with call.turn:
+                sent = await self._try(call, body)
+        for pause_s in CALLBACK_PAUSES_S:
+            if sent:
+                return
             await asyncio.sleep(pause_s)
-            message, now = f"cb_{uuid4().hex}", datetime.now(UTC)
-            headers = {
-                "content-type": "application/json",
-                "webhook-id": message,
-                "webhook-timestamp": str(int(now.timestamp())),
-                "webhook-signature": self._signer.sign(message, now, body),
-            }
-            try:
-                async with self._session.post(url, data=body, headers=headers) as answer:
-                    if answer.status < 300:
-                        return
-            except (aiohttp.ClientError, TimeoutError):
-                continue
+            sent = await self._try(call, body)
+
+    async def _try(self, call: _Call, body: str) -> bool:
+        assert self._session is not None
+        message, now = f"cb_{uuid4().hex}", datetime.now(UTC)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": message,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": self._signer.sign(message, now, body),
+        }
+        try:
+            async with self._session.post(call.order["callback_url"], data=body, headers=headers) as answer:
+                return answer.status < 300
+        except (aiohttp.ClientError, TimeoutError):
+            return False
 
 
 def main() -> None:
