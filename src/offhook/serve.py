@@ -12,6 +12,7 @@ import gc
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped] # it ships no types
 import uvicorn
@@ -19,7 +20,9 @@ from starlette.types import ASGIApp
 
 from offhook import log
 from offhook.errors import CannotStart
-from offhook.wiring import House
+
+if TYPE_CHECKING:
+    from offhook.wiring import House
 
 _REQUESTS_END_IN_S = 3
 _HOUSE_STOPS_IN_S = 15
@@ -46,7 +49,7 @@ def taking_port(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def living_in(house: House) -> AsyncIterator[None]:
+async def living_in(house: "House") -> AsyncIterator[None]:
     """The house, started; stopped afterwards, also when its start was broken off half-way."""
     try:
         await house.start()

@@ -7,6 +7,7 @@ leases end, and another takes them over.
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,10 +16,12 @@ from starlette.routing import Route
 
 from offhook import metrics
 from offhook.serve import living_in, serve
-from offhook.wiring import House
+
+if TYPE_CHECKING:
+    from offhook.wiring import House
 
 
-async def work(house: House, watched_on: socket.socket | None, on_ready: Callable[[], None]) -> None:
+async def work(house: "House", watched_on: socket.socket | None, on_ready: Callable[[], None]) -> None:
     """Run the loops until cancelled; on `watched_on`, tell /healthz, /readyz and /metrics."""
     async with living_in(house):
         if watched_on is not None:
@@ -27,7 +30,7 @@ async def work(house: House, watched_on: socket.socket | None, on_ready: Callabl
         await asyncio.Event().wait()
 
 
-def _for_watchers(house: House) -> Starlette:
+def _for_watchers(house: "House") -> Starlette:
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 

@@ -1,5 +1,6 @@
 """A dial is placed at most once, whatever dies or stays silent in between."""
 
+import pytest
 from tests.calls.conftest import FakePlatform, House, Minutes
 
 from offhook.providers import DialOrder
@@ -41,6 +42,12 @@ async def test_a_refused_dial_ends_with_the_platforms_reason(house: House, platf
     assert await house.told(call) == ["call.started", "call.error", "call.ended", "call.finalized"]
     ended = (await house.envelope(call, "call.ended"))["data"]
     assert (ended["end_reason"], ended["end_detail"]) == ("provider_error", "sip:403")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr("offhook.calls.placing.PAUSES_S", (0.0, 0.0))
 
 
 async def test_an_order_that_never_arrived_is_sent_again(house: House, platform: FakePlatform) -> None:

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from offhook import db, log
+from offhook.cli import store
 from offhook.db.embedded import EmbeddedPostgres
 from offhook.errors import CannotStart, Unavailable
 from offhook.settings import Settings
@@ -62,6 +63,12 @@ def lacking(url: str) -> list[str]:
     with told_in_words(url):
         _refuse_an_old_one(url)
         return db.missing_migrations(url)
+
+
+def inhabited(url: str) -> bool:
+    """Whether an up-to-date database holds a workspace. Raises CannotStart or Unavailable."""
+    with told_in_words(url), psycopg.connect(url) as connection:
+        return store.has_workspace(connection)
 
 
 @contextmanager

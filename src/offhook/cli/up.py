@@ -8,18 +8,19 @@ import asyncio
 import time
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped] # it ships no types
 
-from offhook import access
 from offhook.cli import credentials, data_dir
-from offhook.cli.database import kept_running, migrated
+from offhook.cli.database import inhabited, kept_running, migrated
 from offhook.cli.lifetime import live
 from offhook.cli.screen import say, table
-from offhook.db import Database
 from offhook.serve import living_in, serve, taking_port
 from offhook.settings import Settings
-from offhook.wiring import House
+
+if TYPE_CHECKING:
+    from offhook.wiring import House
 
 _FIRST_WORKSPACE = "My workspace"
 
@@ -40,25 +41,17 @@ async def _up(settings: Settings) -> None:
                 await serve(house.app, port, partial(_announce, settings))
 
 
-async def _built(settings: Settings, url: str) -> House:
+async def _built(settings: Settings, url: str) -> "House":
     for name in await asyncio.to_thread(migrated, url):
         say(f"Applied migration {name}.")
+    from offhook.wiring import House  # it takes a second, which a start that is refused need not wait
+
     # A ring that was lost is never replaced: without its keys every person is erased and every suppression blind.
-    is_new = not settings.key_ring_file.exists() and not await _has_workspace(url)
+    is_new = not settings.key_ring_file.exists() and not await asyncio.to_thread(inhabited, url)
     return House.build(settings, url, engine=True, create_ring=is_new)
 
 
-async def _has_workspace(url: str) -> bool:
-    database = Database(url, pool_size=2)
-    try:
-        await database.open()
-        async with database.engine() as tx:
-            return await access.any_workspace(tx)
-    finally:
-        await database.close()
-
-
-async def _make_first_workspace(house: House) -> None:
+async def _make_first_workspace(house: "House") -> None:
     made = await house.first_workspace(_FIRST_WORKSPACE)
     if made is not None:
         credentials.write(house.settings.data_dir, asdict(made))

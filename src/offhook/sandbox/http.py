@@ -148,7 +148,7 @@ def router(
 
         return await door.read(who, read)
 
-    @api.post("/in/inbox/{workspace}", status_code=204, include_in_schema=False)
+    @api.post("/inbox/{workspace}", status_code=204, include_in_schema=False)
     async def receive(workspace: str, request: Request) -> Response:
         tenant = Tenant(_workspace(workspace), "sandbox")
         body = await request.body()

@@ -1,6 +1,6 @@
 """An inbox that receives webhooks, for whoever has no receiver yet.
 
-Give an endpoint the URL `/in/inbox/{workspace}` of this server: what arrives is kept sealed for a while and shown with
+Give an endpoint the URL `/inbox/{workspace}` of this server: what arrives is kept sealed for a while and shown with
 the word whether its signature holds under one of the environment's endpoints.
 """
 
