@@ -1,10 +1,11 @@
 """What a test stands on: a database of its own, keys, the log, a tenant, and a clock that can be moved."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ from offhook import access, ids
 from offhook.db import Database, Tenant, Wakeups
 from offhook.db.testing import Template, running_server
 from offhook.events import Log
+from offhook.leads import LeadIn
 from offhook.privacy import KeyRing, Vault
-
+from offhook.settings import load
+from offhook.wiring import Credentials, House
 
 # How long an example takes tells of the machine's other work, not of the code.
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
+
+TEN_IN_NEW_YORK = datetime(2026, 11, 23, 15, tzinfo=UTC)
+"""A Monday, and a legal hour from coast to coast but for the Pacific, where it is seven."""
 
 
 class TimeTravel:
@@ -79,16 +85,16 @@ class Client:
         return Reply(start["status"], {k.decode().lower(): v.decode() for k, v in start["headers"]}, chunks)
 
     async def get(self, path: str, **headers: str) -> Reply:
-        return await self.request("GET", path, **headers)
+        return await self.request("GET", path, None, content=None, **headers)
 
     async def post(self, path: str, body: Any = None, **headers: str) -> Reply:
-        return await self.request("POST", path, body, **headers)
+        return await self.request("POST", path, body, content=None, **headers)
 
     async def patch(self, path: str, body: Any = None, **headers: str) -> Reply:
-        return await self.request("PATCH", path, body, **headers)
+        return await self.request("PATCH", path, body, content=None, **headers)
 
     async def delete(self, path: str, **headers: str) -> Reply:
-        return await self.request("DELETE", path, **headers)
+        return await self.request("DELETE", path, None, content=None, **headers)
 
     @asynccontextmanager
     async def stream(self, path: str, **headers: str) -> AsyncIterator["asyncio.Queue[bytes]"]:
@@ -99,7 +105,7 @@ class Client:
             if message["type"] == "http.response.body":
                 await chunks.put(message.get("body", b""))
 
-        task = asyncio.create_task(self._app(self._scope("GET", path, b"", headers), _receive_of(b""), send))  # type: ignore[arg-type]
+        task = asyncio.ensure_future(self._app(self._scope("GET", path, b"", headers), _receive_of(b""), send))
         try:
             yield chunks
         finally:
@@ -210,6 +216,54 @@ async def stranger(database: Database) -> Tenant:
 def clock(database: Database, tenant: Tenant) -> TimeTravel:
     """Moves the tenant's clock."""
     return TimeTravel(database, tenant)
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    """Everything of one process over the test's database, no loop running: drain `runner`, `dispatcher`, `webhooks.sender`."""
+    settings = load({"data_dir": tmp_path, "port": 0}, environ={})
+    house = House.build(settings, database_url, engine=False, create_ring=True)
+    await house.database.open()
+    await house.wakeups.start()
+    yield house
+    await house.stop()
+
+
+@pytest.fixture
+async def acme(house: House) -> Credentials:
+    """The keys of a workspace of the house, born as every first one: its sandbox is ready to dial."""
+    return await house.new_workspace("Acme")
+
+
+@pytest.fixture
+async def sandbox(house: House, acme: Credentials) -> Tenant:
+    """Acme's sandbox, where it is ten o'clock on a Monday in New York."""
+    tenant = Tenant(ids.read("ws", acme.workspace_id), "sandbox")
+    await TimeTravel(house.database, tenant).to(TEN_IN_NEW_YORK)
+    return tenant
+
+
+@pytest.fixture
+def a_lead() -> Callable[..., LeadIn]:
+    """`a_lead(phone=…, …)`: a lead that may be dialed, each with a reference and a number of its own."""
+    numbers = count()
+
+    def make(**overrides: Any) -> LeadIn:
+        n = next(numbers)
+        body: dict[str, Any] = {
+            "client_ref_id": f"LD-{n}",
+            "contact": {"first_name": "Michael", "phone": overrides.pop("phone", _fictitious(n))},
+            "consent": [{"channel": "voice", "artificial_voice": True, "given_at": "2026-11-20T15:02:11Z"}],
+        }
+        return LeadIn.model_validate({**body, **overrides})
+
+    return make
+
+
+def _fictitious(n: int) -> str:
+    """The nth number that is nobody's, all on New York's clock."""
+    area = ("212", "215", "305", "404", "407", "412", "516", "585", "617", "703", "704", "718", "803", "813", "917")
+    return f"+1{area[n // 100]}55501{n % 100:02d}"
 
 
 async def a_workspace(database: Database, environment: str) -> Tenant:

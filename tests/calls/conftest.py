@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from hypothesis import settings
 
 from offhook import ids
 from offhook.calls import Call, Calls, NewCall
@@ -29,6 +30,9 @@ from offhook.providers.contract import (
     Transfer,
 )
 from offhook.routing import NoTarget, Placement
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 Minutes = Callable[[float], Awaitable[None]]
 """Lets minutes pass in the sandbox."""

@@ -93,6 +93,26 @@ async def test_past_the_limit_nothing_is_asked_until_a_token_can_be_there() -> N
     assert bucket.leases == 3
 
 
+async def test_tokens_that_lapsed_stay_lapsed_while_the_bucket_is_asked() -> None:
+    bucket, who, may_answer = Bucket(100, 100), a_caller(100, 100), asyncio.Event()
+
+    async def slow(who: Caller, most: int) -> Lease:
+        await may_answer.wait()
+        return await bucket.lease(who, most)
+
+    limits = Limits(slow, monotonic=lambda: bucket.now)
+    may_answer.set()
+    await limits.take(who)
+    may_answer.clear()
+    bucket.now += 1
+    asking = asyncio.create_task(limits.take(who))
+    await asyncio.sleep(0)
+
+    assert limits.spend(who) is None
+    may_answer.set()
+    await asking
+
+
 async def test_two_processes_over_one_database_stay_below_the_limit_of_the_key(
     database: Database, tenant: Tenant
 ) -> None:

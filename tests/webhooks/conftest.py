@@ -17,7 +17,7 @@ from offhook.events.catalogue.leads import LeadCadencePaused
 from offhook.outbound import Outbound
 from offhook.privacy import Vault
 from offhook.settings import Settings
-from offhook.webhooks import Webhooks
+from offhook.webhooks import Webhooks, delivery_store
 from offhook.webhooks.wire import EndpointIn
 
 
@@ -165,8 +165,6 @@ class Room:
 
     async def deliveries(self, **wanted: Any) -> list[dict[str, Any]]:
         """All deliveries of the tenant, the newest first, each with its tries."""
-        from offhook.webhooks import delivery_store
-
         async with self.database.transaction(self.tenant) as tx:
             rows = await delivery_store.page(tx, delivery_store.Wanted(**wanted), None, 1000)
             return [await self.webhooks.deliveries.find(tx, row.id) for row in rows]
@@ -195,12 +193,11 @@ def build(
 @pytest.fixture
 async def room(
     database: Database, vault: Vault, log: Log, wakeups: Wakeups, outbound: Outbound, tenant: Tenant
-) -> AsyncIterator[Room]:
+) -> Room:
     """A process that sends."""
     webhooks = build(database, vault, log, wakeups, outbound)
     log.react([Within(Fact, webhooks.fan_out)])
-    yield Room(webhooks, database, vault, log, tenant)
-    await webhooks.sender.drain(tenant)
+    return Room(webhooks, database, vault, log, tenant)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Each event reaches each endpoint, signed, the same on every try, whatever becomes of the process."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -108,8 +109,6 @@ async def test_a_late_result_does_not_close_what_another_process_has_taken_over(
 async def test_events_go_out_while_the_loop_runs_and_it_ends_with_nothing_under_way(
     room: Room, receiver: Receiver
 ) -> None:
-    import asyncio
-
     await room.endpoint(receiver.url)
     receiver.says = [Says(after_s=0.05)]
     loop = asyncio.create_task(room.webhooks.sender.run())
@@ -126,8 +125,6 @@ async def test_events_go_out_while_the_loop_runs_and_it_ends_with_nothing_under_
 
 
 async def test_a_worker_elsewhere_is_woken_and_sends(room: Room, worker: Room, receiver: Receiver) -> None:
-    import asyncio
-
     await room.endpoint(receiver.url)
     loop = asyncio.create_task(worker.webhooks.sender.run())
 
@@ -168,8 +165,6 @@ def dies_before_recording(room: Room) -> list[Any]:
 
 
 async def until_received(receiver: Receiver, count: int) -> None:
-    import asyncio
-
     async with asyncio.timeout(5):
         while len(receiver.received) < count:
             await asyncio.sleep(0.005)

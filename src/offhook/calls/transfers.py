@@ -13,8 +13,8 @@ from offhook.events import Fact
 from offhook.routing import NoTarget, Placement
 
 MAY_TRANSFER = frozenset({"ai_first", "routing_only"})
-PROMISED = timedelta(seconds=90)
-"""How long beyond the target's ring time a slot is leased for a transfer; the sweep extends it while people talk."""
+PROMISED = timedelta(seconds=400)
+"""How long a slot is leased for a transfer, longer than any target may ring; the sweep extends it while people talk."""
 
 
 class Floor(Protocol):
@@ -43,7 +43,7 @@ def may_begin(call: Call) -> bool:
 async def begin(tx: Tx, floor: Floor, call: Call, reason: str) -> tuple[Call, list[Fact]] | NoTarget:
     """Lease a human and begin the transfer; NoTarget when nobody can take the consumer. `may_begin` must hold."""
     assert call.about.campaign_id is not None
-    until = tx.now + timedelta(seconds=call.about.ring_timeout_s) + PROMISED
+    until = tx.now + PROMISED
     found = await floor.confirm(tx, call.about.campaign_id, call.id, until)
     if isinstance(found, NoTarget):
         return found

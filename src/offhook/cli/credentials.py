@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from offhook.errors import CannotStart
@@ -30,14 +29,15 @@ def write(data_dir: Path, credentials: Mapping[str, str]) -> None:
 
 
 def sandbox_key_in(data_dir: Path) -> str | None:
-    """The sandbox's key; None when the file is gone, which is its owner's right."""
-    with suppress(FileNotFoundError):
-        try:
-            return str(json.loads(file_in(data_dir).read_text(encoding="utf-8"))["test_key"])
-        except (ValueError, KeyError, OSError):
-            told = f"{file_in(data_dir)} cannot be read. Move it away; `offhook keys create` makes new keys."
-            raise CannotStart("bad_credentials_file", told) from None
-    return None
+    """The sandbox's key; None when the file is gone, which is its owner's right. Raises CannotStart for a spoiled one."""
+    path = file_in(data_dir)
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["test_key"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError):
+        told = f"{path} cannot be read. Move it away; `offhook keys create` makes new keys."
+        raise CannotStart("bad_credentials_file", told) from None
 
 
 def _write(path: Path, text: str) -> None:

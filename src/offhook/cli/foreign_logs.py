@@ -1,5 +1,6 @@
 """What libraries log, told in our log's form and without their arguments, which may quote a URL, a body or a person."""
 
+import asyncio
 import logging
 
 from offhook import log
@@ -13,6 +14,8 @@ def retell() -> None:
 class _Retelling(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         failure = record.exc_info[1] if record.exc_info else None
+        if isinstance(failure, asyncio.CancelledError):
+            return  # a request that a stop has cut off
         more = {"error": type(failure).__name__, "at": log.place_of(failure)} if failure else {}
         # The template alone: `error connecting in %r: %s`.
         log.get(record.name).warning("library_warning", said=str(record.msg).strip(), **more)

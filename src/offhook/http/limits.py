@@ -81,14 +81,14 @@ class Limits:
 
     async def take(self, who: Caller) -> Allowance:
         """Pay for one request, from the bucket when need be. Raises TooMany, or Unavailable when it cannot be asked."""
-        while (allowance := self.spend(who)) is None:
-            purse = self._purses[who.key_id]
-            async with purse.filling:
-                if purse.good(who, self._monotonic()) < 1:
-                    await self._fill(who, purse)
-                    if purse.tokens:  # the request that asked is paid for at the instant of the lease
-                        return _pay(who, purse)
-        return allowance
+        if (allowance := self.spend(who)) is not None:
+            return allowance
+        purse = self._purses[who.key_id]
+        async with purse.filling:
+            if (allowance := self.spend(who)) is not None:  # another request asked while this one waited
+                return allowance
+            await self._fill(who, purse)
+            return _pay(who, purse)  # the request that asked is paid for at the instant of the lease
 
     async def _fill(self, who: Caller, purse: _Purse) -> None:
         asked_at = self._monotonic()
@@ -96,7 +96,9 @@ class Limits:
         # By the time before the question was sent, so that the road to the database never makes a token last longer.
         purse.tokens, purse.in_bucket, purse.filled_at = lease.granted, lease.left, asked_at
         if lease.granted == 0:
-            purse.empty_until = self._monotonic() + (1 - lease.left) / who.rate_per_s
+            wait_s = (1 - lease.left) / who.rate_per_s
+            purse.empty_until = self._monotonic() + wait_s
+            raise _too_many(who, wait_s)
 
 
 def _pay(who: Caller, purse: _Purse) -> Allowance:

@@ -1,7 +1,7 @@
 """What a pretend call will do, decided when it is placed. Pure: the same number, seed and mix give the same call.
 
 The last digit of a 555-01XX number decides the outcome; a mix, drawn by the seed of lead and attempt, overrides it.
-Times are whole seconds, so that many calls fall due together.
+Every instant lies on a beat of GRID_S.
 """
 
 import random
@@ -42,6 +42,8 @@ MEANINGS: Mapping[str, str] = {
 }
 """Every outcome in words, for the docs and for the names that a mix may use."""
 
+GRID_S = 5
+"""Pretend calls move on a common beat, so that many fall due together and a virtual day takes few steps."""
 THRESHOLD = 70
 _PHRASE = "Please do not call me again."
 
@@ -133,9 +135,13 @@ def report_of(call_id: UUID, platform_ref: str, key: str, step: Mapping[str, Any
 
 
 def dated(steps: list[Step], start: datetime) -> list[Step]:
-    """The steps at their instants (`at`, RFC 3339), counted from the next whole second after `start`."""
-    whole = start.replace(microsecond=0) + timedelta(seconds=1 if start.microsecond else 0)
-    return [{**step, "at": (whole + timedelta(seconds=step["after"])).isoformat()} for step in steps]
+    """The steps at their instants (`at`, RFC 3339), each put off to the next whole GRID_S of the clock."""
+    return [{**step, "at": _on_the_grid(start + timedelta(seconds=step["after"])).isoformat()} for step in steps]
+
+
+def _on_the_grid(at: datetime) -> datetime:
+    past = timedelta(seconds=at.timestamp() % GRID_S)
+    return at if not past else (at - past + timedelta(seconds=GRID_S)).replace(microsecond=0)
 
 
 def hung_up_by_us(at: datetime) -> list[Step]:
