@@ -93,7 +93,9 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
             continue
         name = variable.removeprefix(PREFIX).lower()
         _must_exist(name, variable)
-        values[name] = [part.strip() for part in text.split(",")] if name == "webhook_allow_networks" else text
+        values[name] = (
+            [part.strip() for part in text.split(",") if part.strip()] if name == "webhook_allow_networks" else text
+        )
     return values
 
 

@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import itertools
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +78,15 @@ async def run(port: int, key: str, journal: Path, pace: float) -> None:
     await Client(port, key, Journal(journal)).work(pace, stopping)
 
 
-def _arguments() -> Iterator[Any]:
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--pace", type=float, required=True)
     chosen = parser.parse_args()
-    return iter((chosen.port, chosen.key, chosen.journal, chosen.pace))
+    asyncio.run(run(chosen.port, chosen.key, chosen.journal, chosen.pace))
 
 
 if __name__ == "__main__":
-    asyncio.run(run(*_arguments()))
+    main()

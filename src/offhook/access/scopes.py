@@ -8,16 +8,12 @@ from offhook.http import Caller
 
 SCOPES = {
     "access": ("read", "write"),
-    "agents": ("read", "write"),
-    "automations": ("read", "write"),
     "calls": ("read", "write"),
     "campaigns": ("read", "write"),
     "events": ("read",),
     "jobs": ("read",),
     "leads": ("read", "read-personal", "write", "erase"),
-    "privacy": ("read", "write"),
     "providers": ("read", "write"),
-    "reports": ("read",),
     "routing": ("read", "write"),
     "sandbox": ("read", "write"),
     "sync": ("read", "write"),

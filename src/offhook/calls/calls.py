@@ -20,8 +20,7 @@ from offhook.calls.transfers import Floor
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import Conflict, NotFound
 from offhook.events import Actor, Log
-from offhook.jobs import Inside, Outside
-from offhook.jobs.queue import enqueue_all
+from offhook.jobs import Inside, Outside, enqueue_all
 from offhook.privacy import Vault
 from offhook.providers import CallReport, DialOrder, Providers
 from offhook.providers.contract import Capability

@@ -13,8 +13,7 @@ from offhook.calls.reports import Reports
 from offhook.calls.silence import Ask, Over, look, target_is_silent
 from offhook.calls.transfers import Floor
 from offhook.db import Tx
-from offhook.jobs import Done, Job, Outcome, RetryAt
-from offhook.jobs.queue import enqueue_all
+from offhook.jobs import Done, Job, Outcome, RetryAt, enqueue_all
 from offhook.providers import CallReport
 from offhook.providers.contract import Cause, Kind
 

@@ -35,12 +35,13 @@ class GroupCommit(Generic[Item, Result]):
         self._writers = writers
         self._queues: OrderedDict[Tenant, list[Waiting[Item, Result]]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writing = 0
 
     async def submit(self, tenant: Tenant, item: Item) -> Result:
         """The item's own result, once its transaction is durable. Raises what `work` raises for this item alone."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(tenant, []).append((item, future))
-        if len(self._tasks) < self._writers:
+        if self._writing < self._writers:
             self._start_writer()
         return await future
 
@@ -48,16 +49,21 @@ class GroupCommit(Generic[Item, Result]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start_writer(self) -> None:
+        self._writing += 1
         task = asyncio.create_task(self._write())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _write(self) -> None:
-        while self._queues:
-            tenant, waiting = self._queues.popitem(last=False)
-            if rest := waiting[self._most :]:
-                self._queues[tenant] = rest
-            await self._commit(tenant, waiting[: self._most])
+        try:
+            while self._queues:
+                tenant, waiting = self._queues.popitem(last=False)
+                if rest := waiting[self._most :]:
+                    self._queues[tenant] = rest
+                await self._commit(tenant, waiting[: self._most])
+        finally:
+            # In the same step as the last look at the queues: a task that is over but not yet reaped takes nothing more.
+            self._writing -= 1
 
     async def _commit(self, tenant: Tenant, batch: list[Waiting[Item, Result]]) -> None:
         try:

@@ -169,6 +169,16 @@ alter table event alter column body set storage external;
 create index event_subject on event (workspace_id, environment, subject_id, sequence);
 create index event_log on event (workspace_id, environment, epoch, xid, id);
 
+-- owner: events
+-- What happens once per subject (a call starts once and ends once): a second time breaks this key, and its transaction.
+create table event_once (
+  workspace_id  uuid not null,
+  environment   text not null,
+  subject_id    uuid not null,
+  type          text not null,
+  primary key (workspace_id, environment, subject_id, type)
+);
+
 -- owner: compliance
 create table suppression (
   workspace_id  uuid not null,
@@ -685,7 +695,7 @@ begin
   end if;
   delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
   delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
-  delete from due; delete from dead_letter; delete from try; delete from delivery; delete from event;
+  delete from due; delete from dead_letter; delete from try; delete from delivery; delete from event; delete from event_once;
   delete from subject where id not in (select id from endpoint union all select id from campaign);
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
   delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;

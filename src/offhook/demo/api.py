@@ -50,6 +50,10 @@ class Api:
         """Merge `body` into the object. Raises ApiRefused."""
         return await self._send("PATCH", path, json=body)
 
+    async def delete(self, path: str) -> None:
+        """Delete the object. Raises ApiRefused."""
+        await self._send("DELETE", path)
+
     async def upload(self, path: str, name: str, content: bytes, fields: dict[str, str]) -> Any:
         """Post a file with form fields beside it. Raises ApiRefused."""
         form = aiohttp.FormData({**fields})

@@ -82,6 +82,8 @@ async def _play(exported: export.Export, stage: Stage, console: Console) -> ledg
         stack.callback(journal.close)
         told = await story.told(journal)
         forged = (await door.tell("counts"))["forged"]
+        if stage.url:
+            await story.clear_away()
         return ledger.draw_up(exported, journal, told, times, forged, MAX_LIVE_TRANSFERS)
 
 

@@ -33,6 +33,7 @@ class Told:
     imported: Mapping[str, Any]
     events: int
     lost: int
+    waiting_after_outage: int
     deliveries_open: int
     dead_letters: int
 
@@ -63,6 +64,7 @@ class Ledger:
     post_backs: dict[str, int]
     events: int
     deliveries: int
+    waiting_after_outage: int
     deliveries_open: int
     duplicates_told: int
     forged: int
@@ -110,6 +112,7 @@ def draw_up(export: Export, journal: Journal, told: Told, times: Times, forged: 
         post_backs=_applied(journal),
         events=told.events,
         deliveries=processed + duplicates,
+        waiting_after_outage=told.waiting_after_outage,
         deliveries_open=told.deliveries_open,
         duplicates_told=duplicates,
         forged=forged,

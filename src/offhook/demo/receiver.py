@@ -34,6 +34,7 @@ class Receiver:
         self.processed = 0
         self.duplicates = 0
         self.forged = 0
+        self.reached: set[str | None] = set()
         self.replies: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
         self._journal = journal
         self._crm = Crm()
@@ -73,6 +74,8 @@ class Receiver:
             self.live_transfers += 1
         elif event.type == "transfer.ended":
             self.live_transfers -= 1
+        elif event.type == "call.voice_detected":
+            self.reached.add(event.lead)
         if (said := self._crm.hears(event)) is not None:
             self.replies.put_nowait(said)
 
@@ -141,7 +144,8 @@ class Control:
     async def _counts(self, _: bytes) -> dict[str, Any]:
         told = ("processed", "duplicates", "forged", "live_transfers")
         counts = {name: getattr(self._receiver, name) for name in told}
-        return {**counts, "replies_open": self._receiver.replies.qsize() + self._desk.open}
+        reached = len(self._receiver.reached)
+        return {**counts, "reached": reached, "replies_open": self._receiver.replies.qsize() + self._desk.open}
 
 
 async def serve(port: int, control_port: int, path: Path) -> None:

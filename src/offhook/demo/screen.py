@@ -56,6 +56,7 @@ def _picture(glance: Glance) -> Panel:
     local = glance.now.astimezone(_NEW_YORK)
     lines = {
         "Rows imported": f"{glance.rows_done:,} of {glance.rows:,}",
+        "Leads reached": f"{glance.reached:,}",
         "Attempts over": f"{glance.resolved:,}",
         "Attempts planned": f"{glance.planned:,}",
         "Calls out": f"{glance.calls_out:,}",
@@ -95,11 +96,16 @@ def _lines(ledger: Ledger) -> dict[str, str]:
         "Post-backs": _counted(ledger.post_backs),
         "Events": f"{ledger.events:,}",
         "Deliveries": f"{ledger.deliveries:,}, told twice {ledger.duplicates_told:,}",
+        "Waiting after the outage": _up_to_1000(ledger.waiting_after_outage),
         "Dead letters": f"{ledger.dead_letters:,}",
         "Lost": f"{ledger.lost:,}",
         "Sequence gaps": f"{ledger.sequence_gaps:,}",
         "Time": f"{ledger.took_s:,.1f} s for {ledger.virtual_days:.1f} days (import {ledger.import_s:.1f} s)",
     }
+
+
+def _up_to_1000(count: int) -> str:
+    return f"{count:,}" if count < 1000 else "1,000 or more"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

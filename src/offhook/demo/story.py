@@ -42,6 +42,7 @@ class Glance:
     planned: int = 0
     calls_out: int = 0
     resolved: int = 0
+    reached: int = 0
     live_transfers: int = 0
     events: int = 0
     receiver_is_up: bool = True
@@ -75,6 +76,7 @@ class Story:
         self._campaign = ""
         self._endpoint = ""
         self._result: dict[str, Any] = {}
+        self._waiting = 0
 
     async def set_up(self, hook_url: str, key: str) -> None:
         """An empty sandbox at nine o'clock, five transfers at most, and one endpoint that hears everything."""
@@ -95,6 +97,7 @@ class Story:
         await self._receiver.tell("down")
         self._glance.receiver_is_up = False
         await self._advance(DOWN_FROM + DOWN_FOR)
+        self._waiting = sum((await self._open_deliveries()).values())
         await self._receiver.tell("up")
         self._glance.receiver_is_up = True
         await self._until_nothing_is_due()
@@ -109,11 +112,21 @@ class Story:
             expected = [event for event in page if event["subject"]["id"] != self._endpoint]
             events += len(expected)
             lost += sum(not journal.knows(event["event_id"]) for event in expected)
-        stats = await self._api.get(f"/v1/webhook-endpoints/{self._endpoint}/stats")
+        left_open = sum((await self._open_deliveries()).values())
         dead = 0
         async for page in self._api.pages("/v1/dead-letters"):
             dead += len(page)
-        return Told(self._result, events, lost, sum(stats["open"].values()), dead)
+        return Told(self._result, events, lost, self._waiting, left_open, dead)
+
+    async def clear_away(self) -> None:
+        """Delete the endpoint of this run, so that the receiver that is gone is not told any more."""
+        await self._api.delete(f"/v1/webhook-endpoints/{self._endpoint}")
+
+    async def _open_deliveries(self) -> dict[str, int]:
+        """How many deliveries wait, by their state; each is counted up to 1,000."""
+        stats = await self._api.get(f"/v1/webhook-endpoints/{self._endpoint}/stats")
+        found: dict[str, int] = stats["open"]
+        return found
 
     async def _import(self) -> None:
         self._show(phase="importing")
@@ -151,6 +164,7 @@ class Story:
             planned=progress["planned"],
             calls_out=progress["dialing"],
             resolved=sum(progress["resolved"].values()),
+            reached=counts["reached"],
             live_transfers=counts["live_transfers"],
             events=counts["processed"],
         )

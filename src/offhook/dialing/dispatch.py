@@ -64,6 +64,13 @@ class Dispatcher:
             await self._sleep()
 
     async def drain(self, tenant: Tenant) -> bool:
+        """Dial until nothing that is due has room; whether anything was done."""
+        any_done = False
+        while await self.work(tenant):
+            any_done = True
+        return any_done
+
+    async def work(self, tenant: Tenant) -> bool:
         """Dial what is due and has room, and wait for the platforms' answers; whether anything was done."""
         async with self._database.transaction(tenant) as tx:
             campaigns = await store.with_due_and_room(tx)

@@ -51,12 +51,16 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One thing that happened to one subject. Subclasses add the event's own data as fields; each value is JSON-ready."""
+    """One thing that happened to one subject. Subclasses add the event's own data as fields; each value is JSON-ready.
+
+    `once`: it happens once per subject, and the database refuses a second one.
+    """
 
     type: ClassVar[str]
     subject_type: ClassVar[str]
     subject_prefix: ClassVar[ids.Prefix]
     kind: ClassVar[str | None] = None
+    once: ClassVar[bool] = False
     example: ClassVar[dict[str, Any]]
 
     subject_id: UUID

@@ -99,7 +99,8 @@ def _add_stream(api: APIRouter, streams: Streams) -> None:
         types.check_glob(type)
         position = Page(after=last_event_id).start(int, int, UUID)
         messages = streams.follow(who, Wanted([type]), position and (position[0], position[1], position[2]))
-        return StreamingResponse(messages, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        unbuffered = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(messages, media_type="text/event-stream", headers=unbuffered)
 
 
 def _add_one(api: APIRouter, door: Door, vault: Vault) -> None:

@@ -73,6 +73,8 @@ class Log:
         last = await _advance_subjects(tx, facts)
         events = await self._make(tx, facts, last)
         await _insert(tx, events, self.epoch)
+        if single := [event for event in events if event.fact.once]:
+            await _claim_once(tx, single)
         for reaction in self._within:
             if matching := [event for event in events if isinstance(event.fact, reaction.fact)]:
                 effects.update(await reaction.act(tx, matching) or {})
@@ -169,4 +171,16 @@ async def _insert(tx: Tx, events: Sequence[Event], epoch: int) -> None:
         " select %(ws)s, %(env)s, %(written_at)s, %(epoch)s, * from unnest(%(id)b::uuid[], %(type)b::text[], %(subject_type)b::text[],"
         " %(subject_id)b::uuid[], %(sequence)b::int[], %(person_id)b::uuid[], %(occurred_at)b::timestamptz[], %(body)b::bytea[])",
         {**tx.keys, "written_at": tx.wall, "epoch": epoch, **columns},
+    )
+
+
+async def _claim_once(tx: Tx, events: Sequence[Event]) -> None:
+    await tx.run(
+        "insert into event_once (workspace_id, environment, subject_id, type)"
+        " select %(ws)s, %(env)s, * from unnest(%(subjects)b::uuid[], %(types)b::text[])",
+        {
+            **tx.keys,
+            "subjects": [event.fact.subject_id for event in events],
+            "types": [event.fact.type for event in events],
+        },
     )

@@ -13,7 +13,7 @@ so it happens exactly once. An `Outside`-handler talks to the network between tw
 """
 
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt, backoff
-from offhook.jobs.queue import Job, enqueue, next_run_at
+from offhook.jobs.queue import Job, enqueue, enqueue_all
 from offhook.jobs.runner import Inside, Outside, Runner
 
 __all__ = [
@@ -27,5 +27,5 @@ __all__ = [
     "Runner",
     "backoff",
     "enqueue",
-    "next_run_at",
+    "enqueue_all",
 ]

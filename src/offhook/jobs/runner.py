@@ -3,11 +3,14 @@
 import asyncio
 import random
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+import psycopg
 
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import Unavailable
@@ -23,7 +26,10 @@ FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A handler that needs only the database: one outcome per job, in the transaction that settles them."""
+    """A handler that needs only the database: one outcome per job, in the transaction that settles them.
+
+    A job that is to run again answers RetryAt; enqueuing its own key would be settled along with it.
+    """
 
     run: Callable[[Tx, Sequence[Job]], Awaitable[Sequence[Outcome]]]
 
@@ -45,6 +51,8 @@ class Runner:
         self._kinds = list(handlers)
         self._awake = asyncio.Event()
         self._rng = random.Random()  # noqa: S311  # jitter, not a secret
+        self._under_way: dict[asyncio.Task[None], Tenant] = {}
+        self._open: Counter[Tenant] = Counter()
         wakeups.hear("jobs", lambda _: self._awake.set())
 
     def wake(self) -> None:
@@ -52,26 +60,36 @@ class Runner:
         self._awake.set()
 
     async def run(self) -> None:
-        """Run due jobs until cancelled. A database that is away is waited for."""
-        while True:
-            self._awake.clear()
-            wait = LOOK_S
-            try:
-                async with self._database.engine() as tx:
-                    tenants, next_in_s = await queue.tenants_with_work(tx)
-                worked = await asyncio.gather(*(self.drain_once(tenant) for tenant in tenants))
-                wait = 0 if any(worked) else min(LOOK_S, max(next_in_s if next_in_s is not None else LOOK_S, 0.01))
-            except Unavailable:
-                get("jobs").warning("database_away")
-            if wait:
-                await self._sleep(wait)
+        """Run due jobs until cancelled. A database that is away is waited for, a slow job is not."""
+        try:
+            while True:
+                self._awake.clear()
+                wait = LOOK_S
+                try:
+                    async with self._database.engine() as tx:
+                        tenants, next_in_s = await queue.tenants_with_work(tx)
+                    begun = await asyncio.gather(*(self._begin(tenant, BATCH) for tenant in tenants))
+                    any_ran = any(ran for ran, _ in begun)
+                    wait = 0 if any_ran else min(LOOK_S, max(next_in_s if next_in_s is not None else LOOK_S, 0.01))
+                except (Unavailable, psycopg.errors.QueryCanceled):
+                    get("jobs").warning("look_put_off")
+                if wait:
+                    await self._sleep(wait)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def drain(self, tenant: Tenant) -> bool:
         """Run what is due for this tenant until nothing is; whether anything ran."""
         any_ran = False
-        while await self.drain_once(tenant) == BATCH:
+        while await self.drain_once(tenant):
             any_ran = True
         return any_ran
+
+    async def work(self, tenant: Tenant) -> bool:
+        """One batch of what is due for this tenant; whether there was anything."""
+        return await self.drain_once(tenant) > 0
 
     async def next_due(self, tx: Tx) -> datetime | None:
         """When the tenant's next waiting job falls due; None when nothing waits."""
@@ -82,11 +100,19 @@ class Runner:
         return await queue.busy(tx)
 
     async def drain_once(self, tenant: Tenant, most: int = BATCH) -> int:
-        """One batch of what is due for this tenant; how many jobs that were."""
+        """One batch of what is due for this tenant, seen through; how many jobs that were."""
+        ran, tasks = await self._begin(tenant, most)
+        await asyncio.gather(*tasks)
+        return ran
+
+    async def _begin(self, tenant: Tenant, most: int) -> tuple[int, list[asyncio.Task[None]]]:
+        """Run a batch's inside jobs and start its outside ones; how many jobs, and the tasks of those started."""
+        # A tenant with a whole batch under way waits with more outside jobs, and with nothing else.
+        kinds = self._kinds if self._open[tenant] < BATCH else list(self._inside)
         taken: list[Job] = []
         try:
             async with self._database.transaction(tenant) as tx:
-                taken = await queue.take(tx, self._kinds, most)
+                taken = await queue.take(tx, kinds, most)
                 inside = [job for job in taken if job.kind in self._inside]
                 outside = [job for job in taken if job.kind in self._outside]
                 leased = await queue.lease(tx, outside) if outside else []
@@ -98,12 +124,26 @@ class Runner:
         except Exception as failure:
             if most > 1:
                 # One bad job must not fail its neighbours: each runs alone.
-                return sum([await self.drain_once(tenant, most=1) for _ in taken])
+                alone = [await self._begin(tenant, 1) for _ in taken]
+                return sum(ran for ran, _ in alone), [task for _, tasks in alone for task in tasks]
             for job in taken:
                 await self._failed(job, failure)
-            return len(taken)
-        await asyncio.gather(*(self._run_one(job) for job in leased))
-        return len(taken)
+            return len(taken), []
+        return len(taken), [self._start(job) for job in leased]
+
+    def _start(self, job: Job) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._run_one(job))
+        self._under_way[task] = job.tenant
+        self._open[job.tenant] += 1
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._open -= Counter([self._under_way.pop(task)])
+        self._awake.set()
+        if not task.cancelled() and (failure := task.exception()):
+            # Nothing is lost: the lease runs out and the job runs again.
+            get("jobs").error("job_not_settled", error=type(failure).__name__)
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -126,8 +166,9 @@ class Runner:
     async def _keep_lease(self, job: Job) -> None:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
-            async with self._database.transaction(job.tenant) as tx:
-                await queue.extend(tx, job)
+            with suppress(Unavailable):
+                async with self._database.transaction(job.tenant) as tx:
+                    await queue.extend(tx, job)
 
     async def _failed(self, job: Job, failure: Exception) -> None:
         # The exception's text may hold a personal value; its type and place do not.

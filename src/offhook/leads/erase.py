@@ -46,13 +46,13 @@ class Erasures:
 
         `suppressing` also puts the number on the do-not-call list, where only its keyed hash outlives the person.
         """
-        if lead.erased_at is not None:
-            return Erasure(lead.id, await self._vault.receipt_of(tx, lead.id))
         if suppressing:
             number = Identifier("phone", lead.number_tag)
             await suppress(
                 tx, self._log, [number], scope="seller", source="erasure", tag_version=self._vault.tag_version
             )
+        if lead.erased_at is not None:
+            return Erasure(lead.id, await self._vault.receipt_of(tx, lead.id))
         if await self._hang_up(tx, lead.id):
             args = {"lead": lead.id.hex, "reason": reason, "suppress": suppressing}
             await jobs.enqueue(tx, KIND, args, key=lead.id.hex, run_at=tx.now + LOOK)

@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from psycopg.errors import DeadlockDetected
 
-from offhook import clock, ids
+from offhook import ids
 from offhook.db import Database, GroupCommit, Tenant, Tx
 from offhook.errors import Fault, Invalid
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
@@ -125,9 +125,8 @@ def router(
             head = {"id": lead.shown_id, "object": "erasure"}
             if erasure.receipt is None:
                 return Answer(202, {**head, "status": "pending", "receipt": None})
-            return Answer(
-                200, {**head, "status": "erased", "erased_at": clock.show(tx.now), "receipt": erasure.receipt.shown()}
-            )
+            receipt = erasure.receipt.shown()
+            return Answer(200, {**head, "status": "erased", "erased_at": receipt["erased_at"], "receipt": receipt})
 
         return await door.write(request, who, act)
 

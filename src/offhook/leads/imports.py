@@ -130,9 +130,10 @@ class Imports:
 
     async def _take_in_next(self, job: Job) -> bool:
         async with self._database.transaction(job.tenant) as tx:
+            # The chunk first: its lock makes a worker that lost its lease wait, and then read the counts anew.
+            chunk = await store.take_chunk(tx, job.id)
             shown = await progress.show(tx, job.id)
             tally = Tally(shown["result"], shown["done"])
-            chunk = await store.take_chunk(tx, job.id)
             if chunk is None:
                 await progress.report(tx, job.id, done=tally.rows, result=tally.result, status="done")
                 return False

@@ -6,11 +6,12 @@ the person and the place, so it opens nowhere else. The person stands in the row
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -74,6 +75,7 @@ class Vault:
         self._ring = ring
         self._wakeups = wakeups
         self._cache: OrderedDict[tuple[UUID, KeyClass], PersonKey] = OrderedDict()
+        self._made: WeakKeyDictionary[Tx, dict[tuple[UUID, KeyClass], PersonKey]] = WeakKeyDictionary()
         self._shredded: OrderedDict[UUID, None] = OrderedDict()
         wakeups.hear("person", lambda person: self._forget(UUID(person)))
         wakeups.on_reconnect(self._cache.clear)
@@ -86,14 +88,17 @@ class Vault:
         wrap = self._ring.epoch(epoch)
         rows = [(person, kind, os.urandom(32)) for person in persons for kind in classes]
         wrapped = [_wrap(wrap, tx.tenant, person, kind, raw) for person, kind, raw in rows]
-        await tx.run(
+        inserted = await tx.rows(
             "insert into person_key (workspace_id, environment, person_id, class, epoch, wrapped)"
             " select %(ws)s, %(env)s, p, c, %(epoch)s, w from unnest(%(p)b::uuid[], %(c)b::text[], %(w)b::bytea[]) t(p, c, w)"
-            " on conflict do nothing",
+            " on conflict do nothing returning person_id, class",
             {**tx.keys, "epoch": epoch, "p": [r[0] for r in rows], "c": [r[1] for r in rows], "w": wrapped},
         )
-        for person, kind, raw in rows:
-            self._remember(PersonKey(tx.tenant, person, AESGCM(raw)), kind)
+        new = set(inserted)
+        made = {(p, c): PersonKey(tx.tenant, p, AESGCM(raw)) for p, c, raw in rows if (p, c) in new}
+        # Until the commit the keys are this transaction's alone: one that rolls back must not seal anything afterwards.
+        self._made.setdefault(tx, {}).update(made)
+        tx.on_commit(lambda: self._remember(made))
 
     async def keys(
         self, tx: Tx, persons: Iterable[UUID], kind: KeyClass = "operational"
@@ -101,8 +106,9 @@ class Vault:
         """The key of each person, or ERASED. One statement for those not at hand."""
         wanted = set(persons)
         found: dict[UUID, PersonKey | Erased] = {}
+        made = self._made.get(tx, {})
         for person in wanted:
-            key = self._cache.get((person, kind))
+            key = made.get((person, kind)) or self._cache.get((person, kind))
             if key and key.tenant == tx.tenant:
                 found[person] = key
         if missing := wanted - found.keys():
@@ -126,7 +132,7 @@ class Vault:
         except KeyError:
             raise OffhookError("no_epoch_key", f"The key ring lacks the epoch {epoch}; restore the ring.") from None
         key = PersonKey(tenant, person, AESGCM(raw))
-        self._remember(key, kind)
+        self._remember({(person, kind): key})
         return key
 
     async def shred(self, tx: Tx, person: UUID, *, reason: str, kept: Sequence[str]) -> Receipt:
@@ -142,6 +148,7 @@ class Vault:
             " returning epoch",
             {**tx.keys, "p": person},
         )
+        self._made.get(tx, {}).pop((person, "operational"), None)
         receipt = self._receipt(tx, person, reason, kept, epoch=gone[0][0] if gone else None)
         await tx.run(
             "insert into receipt (workspace_id, environment, id, person_id, document, signature, created_at)"
@@ -221,9 +228,12 @@ class Vault:
         encoded = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
         return Receipt(ids.new(), encoded, self._ring.sign(encoded))
 
-    def _remember(self, key: PersonKey, kind: KeyClass) -> None:
-        self._cache[key.person, kind] = key
-        if len(self._cache) > _CACHED:
+    def _remember(self, keys: Mapping[tuple[UUID, KeyClass], PersonKey]) -> None:
+        for (person, kind), key in keys.items():
+            # The news of a shredding may overtake the row that was read before it.
+            if kind == "evidence" or person not in self._shredded:
+                self._cache[person, kind] = key
+        while len(self._cache) > _CACHED:
             self._cache.popitem(last=False)
 
     def _announce(self, person: UUID) -> None:

@@ -21,7 +21,7 @@ _LOOK_S = 0.005
 class Timed(Protocol):
     """Whatever holds work that falls due: jobs, attempts, deliveries."""
 
-    async def drain(self, tenant: Tenant) -> bool:
+    async def work(self, tenant: Tenant) -> bool:
         """Do what is due for this tenant now, and see it through in this process; whether there was anything."""
         ...
 
@@ -55,15 +55,16 @@ class _Look:
 class VirtualClock:
     """Moves the sandbox's time. One per process, built in wiring."""
 
-    def __init__(self, database: Database, timed: Sequence[Timed]) -> None:
+    def __init__(self, database: Database, timed: Sequence[Timed], *, budget_s: float = BUDGET_S) -> None:
         self._database = database
         self._timed = timed
+        self.budget_s = budget_s
         self._turns: dict[Tenant, asyncio.Lock] = {}
 
-    async def advance(self, tenant: Tenant, to: datetime, *, budget_s: float = BUDGET_S) -> Reached:
+    async def advance(self, tenant: Tenant, to: datetime, *, budget_s: float | None = None) -> Reached:
         """Run the environment until its clock shows `to`; at most `budget_s` of real time, then where it got to."""
         async with self._turns.setdefault(tenant, asyncio.Lock()):
-            deadline = time.monotonic() + budget_s
+            deadline = time.monotonic() + (self.budget_s if budget_s is None else budget_s)
             steps = 0
             while True:
                 look = await self._look(tenant, to)
@@ -98,7 +99,7 @@ class VirtualClock:
             return _Look(goal, goal < to, [timed for timed, due in dues if due == goal])
 
     async def _work(self, tenant: Tenant, at_work: Sequence[Timed]) -> None:
-        worked = [await timed.drain(tenant) for timed in at_work]
+        worked = [await timed.work(tenant) for timed in at_work]
         if at_work and not any(worked):
             # Another process has it in hand.
             await asyncio.sleep(_LOOK_S)

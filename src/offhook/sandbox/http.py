@@ -1,7 +1,8 @@
 """The paths of the pretend world. A live key is refused: there is nothing to pretend about."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from offhook.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
 from offhook.http.pages import listed
 from offhook.jobs import Job, Outcome, progress
-from offhook.leads import Leads, Stored
-from offhook.sandbox.clock import BUDGET_S, Reached, VirtualClock
+from offhook.leads import LeadIn, Leads, Refused, Stored
+from offhook.sandbox.clock import BUDGET_S, VirtualClock
 from offhook.sandbox.inbox import Inbox
 from offhook.sandbox.people import synthetic
 from offhook.sandbox.reset_store import forget
@@ -45,7 +46,11 @@ class LeadsIn(Wire):
 
 
 class Advances:
-    """Advances that outlive their request, as durable jobs."""
+    """Advances that outlive their request, as durable jobs.
+
+    They wait in the queue of the workspace's live half, whose time is the real one: in the sandbox's own queue the job
+    would be among the work that it waits for.
+    """
 
     def __init__(self, database: Database, clock: VirtualClock) -> None:
         self._database = database
@@ -54,12 +59,13 @@ class Advances:
     async def run(self, job: Job) -> Outcome:
         """The job: go on until the clock has reached its goal."""
         to = datetime.fromisoformat(job.args["to"])
-        reached = await self._clock.advance(job.tenant, to, budget_s=BUDGET_S / 2)
-        async with self._database.transaction(job.tenant) as tx:
+        sandbox = Tenant(job.tenant.workspace, "sandbox")
+        reached = await self._clock.advance(sandbox, to, budget_s=BUDGET_S / 2)
+        async with self._database.transaction(sandbox) as tx:
             status = "done" if reached.settled else "running"
             result = {"now": clock.show(reached.now), "steps": reached.steps}
             await progress.report(tx, job.id, done=reached.steps, result=result, status=status)
-            return jobs.Done() if reached.settled else jobs.RetryAt(tx.now, "not there yet")
+            return jobs.Done() if reached.settled else jobs.RetryAt(tx.wall, "not there yet")
 
 
 def router(
@@ -80,9 +86,9 @@ def router(
         reached = await virtual.advance(who.tenant, to)
         async with database.transaction(who.tenant) as tx:
             shown = (await _clock(tx, virtual)).body
-            if reached.settled:
-                return Answer(200, {**shown, "steps": reached.steps}).response()
-            job = await _go_on_later(tx, to, reached)
+        if reached.settled:
+            return Answer(200, {**shown, "steps": reached.steps}).response()
+        job = await _go_on_later(database, who.tenant, to)
         return Answer(202, {**shown, "steps": reached.steps, "job_id": ids.show("job", job)}).response()
 
     @api.post("/v1/sandbox/reset")
@@ -127,8 +133,8 @@ def router(
             )
 
         async def act(tx: Tx) -> Answer:
-            lead = next(synthetic(1, tx.now, f"SCENE-{ids.new().hex[-12:]}", None, digit=SCENES[scene].digit))
-            (made,) = await leads.ingest(tx, [lead])
+            people = synthetic(tx.now, f"SCENE-{ids.new().hex[-12:]}", None, digit=SCENES[scene].digit)
+            (made,) = await leads.ingest(tx, await _unknown_yet(tx, leads, people, 1))
             if not isinstance(made, Stored):
                 raise Conflict("lead_not_made", "The scene's lead was not accepted; try again.")
             return Answer(201, {"object": "scene", "scene": scene, "what": SCENES[scene].what, "lead": made.body})
@@ -194,17 +200,27 @@ async def _goal(database: Database, tenant: Tenant, wish: AdvanceIn) -> datetime
     return wish.to
 
 
-async def _go_on_later(tx: Tx, to: datetime, reached: Reached) -> UUID:
-    job = await jobs.enqueue(tx, ADVANCE, {"to": to.isoformat()})
-    await progress.start(tx, job, ADVANCE, total=None)
+async def _go_on_later(database: Database, tenant: Tenant, to: datetime) -> UUID:
+    live = Tenant(tenant.workspace, "live")
+    async with database.transaction(live) as real, database.transaction(tenant) as tx:
+        job = await jobs.enqueue(real, ADVANCE, {"to": to.isoformat()})
+        await progress.start(tx, job, ADVANCE, total=None)
     return job
 
 
 async def _make_leads(tx: Tx, leads: Leads, wish: LeadsIn) -> Answer:
-    made = synthetic(wish.count, tx.now, f"SYN-{ids.new().hex[-12:]}", wish.mix or None)
-    batch = [lead.model_copy(update={"campaign_id": wish.campaign_id}) for lead in made]
-    stored = await leads.ingest(tx, batch)
+    people = synthetic(tx.now, f"SYN-{ids.new().hex[-12:]}", wish.mix or None)
+    made = [lead.model_copy(update={"campaign_id": wish.campaign_id}) for lead in people]
+    stored = await leads.ingest(tx, await _unknown_yet(tx, leads, made, wish.count))
     return Answer(201, {"object": "list", "data": [one.body for one in stored if isinstance(one, Stored)]})
+
+
+async def _unknown_yet(tx: Tx, leads: Leads, people: Iterable[LeadIn], count: int) -> list[LeadIn]:
+    """`count` of these people, those first whom nothing keeps out: no other lead has their number, nobody said stop."""
+    made = list(people)
+    matrices = await leads.check(tx, made)
+    out = [isinstance(matrix, Refused) or matrix.decision == "reject" for matrix in matrices]
+    return [lead for _, lead in sorted(zip(out, made, strict=True), key=itemgetter(0))][:count]
 
 
 def _workspace(shown: str) -> UUID:

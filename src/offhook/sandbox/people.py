@@ -49,14 +49,18 @@ _AREAS = (
 
 
 def synthetic(
-    count: int, now: datetime, seed: str, mix: Mapping[str, float] | None, *, digit: int | None = None
+    now: datetime, seed: str, mix: Mapping[str, float] | None, *, digit: int | None = None
 ) -> Iterator[LeadIn]:
-    """`count` leads with consent; `mix` or the last `digit` says how their calls go, else their own last digit does."""
+    """Leads with consent, a number each: 1,200, or 120 with that last `digit`.
+
+    `mix` says how their calls go, else the last digit does.
+    """
     rng = random.Random(seed)  # noqa: S311  # made-up people, not secrets
-    for n in range(count):
-        area, state = rng.choice(_AREAS)
-        last = rng.randrange(10) if digit is None else digit
-        yield _lead(f"{seed}-{n}", f"+1{area}55501{rng.randrange(10)}{last}", state, rng, now, mix)
+    lasts = range(100) if digit is None else range(digit, 100, 10)
+    numbers = [(f"+1{area}55501{last:02d}", state) for area, state in _AREAS for last in lasts]
+    rng.shuffle(numbers)
+    for n, (phone, state) in enumerate(numbers):
+        yield _lead(f"{seed}-{n}", phone, state, rng, now, mix)
 
 
 def _lead(

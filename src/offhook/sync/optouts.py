@@ -146,4 +146,3 @@ class OptOuts:
             evidence=sealed,
             answer=answer,
         )
-

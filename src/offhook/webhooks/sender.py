@@ -94,6 +94,10 @@ class Sender:
             await self._until(lambda: not self._open[tenant])
         return anything
 
+    async def work(self, tenant: Tenant) -> bool:
+        """What `drain` does."""
+        return await self.drain(tenant)
+
     async def next_due(self, tx: Tx) -> datetime | None:
         """When the tenant's next delivery is due, held ones and those under way not counted; None when nothing waits."""
         return await lane_store.next_due(tx)

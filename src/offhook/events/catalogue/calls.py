@@ -19,6 +19,7 @@ class CallStarted(CallFact):
     """The call exists: the dial is committed and the platform not yet asked, or a platform received it."""
 
     type: ClassVar[str] = "call.started"
+    once: ClassVar[bool] = True
     example: ClassVar = {"start_kind": "placed"}
 
     start_kind: str
@@ -169,6 +170,7 @@ class CallEnded(CallFact):
     """All legs are gone. Told once; `end_reason` is one of 24 words, `end_detail` the platform's own code beside it."""
 
     type: ClassVar[str] = "call.ended"
+    once: ClassVar[bool] = True
     kind: ClassVar[str | None] = "ended"
     example: ClassVar = {
         "end_reason": "consumer_hangup",

@@ -221,6 +221,7 @@ class LeadErased(LeadFact):
     """The person's key was destroyed; nothing personal is left, and this event holds nothing of them."""
 
     type: ClassVar[str] = "lead.erased"
+    once: ClassVar[bool] = True
     example: ClassVar = {"reason": "request", "receipt_id": "rcp_01k…", "suppression_kept": True}
 
     reason: str
