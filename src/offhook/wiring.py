@@ -26,6 +26,7 @@ from offhook.events import Actor, Fact, Log, Within
 from offhook.events import http as events_http
 from offhook.events.catalogue.calls import CallAnswered, CallEnded, CallOptOutDetected, CallQualificationThresholdMet
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadErased, LeadOptedOut
+from offhook.events.stream import announce
 from offhook.http import Door, resource_router
 from offhook.http import progress as progress_http
 from offhook.jobs import Inside, Job, Outcome, Outside, Runner
@@ -63,6 +64,7 @@ def reactions(house: "House") -> Sequence[Within]:
     """What each fact sets off, in the transaction that writes it."""
     return (
         Within(Fact, house.webhooks.fan_out),  # every endpoint that listens is told, or nothing happened
+        Within(Fact, announce(house.wakeups)),  # open streams look as soon as it is durable
         Within(LeadAccepted, house.cadences.plan),  # an accepted lead has its first attempt planned
         Within(LeadAccepted, house.post_backs.lead_came),  # what the CRM said before its lead came is applied now
         Within(CallAnswered, house.cadences.answered),

@@ -73,6 +73,8 @@ class Reports:
         changes = [self._step(tx, calls[id_], reports) for id_, reports in by_call.items() if id_ in calls]
         followed = [await self._follow_up(tx, change) for change in changes]
         await self._book.write(tx, followed)
+        if over := [change.after.id.hex for change in followed if change.after.over and not change.before.over]:
+            await jobs.cancel(tx, "calls.sweep", over)
         return {change.after.id: change.after for change in followed}
 
     def _step(self, tx: Tx, before: Call, reports: Sequence[CallReport]) -> Changed:

@@ -19,6 +19,8 @@ from offhook.errors import OffhookError
 NINE = datetime(2026, 11, 23, 14, tzinfo=UTC)
 """09:00 in New York on Monday 2026-11-23."""
 MAX_LIVE_TRANSFERS = 5
+NAME = "offhook demo"
+CADENCE = {"name": NAME, "gaps_s": [0, 4 * 3600, 24 * 3600], "attempts_per_day": 3, "attempts_in_all": 3}
 SLICE = timedelta(minutes=15)
 DOWN_FROM = NINE + timedelta(minutes=30)
 DOWN_FOR = timedelta(minutes=10)
@@ -79,14 +81,21 @@ class Story:
         self._waiting = 0
 
     async def set_up(self, hook_url: str, key: str) -> None:
-        """An empty sandbox at nine o'clock, five transfers at most, and one endpoint that hears everything."""
+        """An empty sandbox at nine o'clock, a campaign with five transfers at most, an endpoint that hears everything."""
         await self._api.post("/v1/sandbox/reset", {"now": NINE.isoformat()})
-        async for page in self._api.pages("/v1/campaigns"):
-            self._campaign = next((one["id"] for one in page if one["is_default"]), self._campaign)
-        await self._api.patch(f"/v1/campaigns/{self._campaign}", {"max_live_transfers": MAX_LIVE_TRANSFERS})
         endpoint = await self._api.post("/v1/webhook-endpoints", {"url": hook_url, "events": ["*"], "activate": True})
         self._endpoint = endpoint["id"]
         await self._receiver.tell("begin", secret=endpoint["secret"], url=self._api.url, key=key)
+        self._campaign = await self._start_campaign()
+
+    async def _start_campaign(self) -> str:
+        accounts = (await self._api.get("/v1/provider-accounts"))["data"]
+        pretend = next(one["id"] for one in accounts if one["provider"] == "sandbox" and "url" not in one["settings"])
+        cadence = await self._api.post("/v1/cadences", CADENCE)
+        wanted = {"name": NAME, "cadence_id": cadence["id"], "provider_account_id": pretend}
+        campaign = await self._api.post("/v1/campaigns", {**wanted, "max_live_transfers": MAX_LIVE_TRANSFERS})
+        await self._api.post(f"/v1/campaigns/{campaign['id']}/start")
+        return str(campaign["id"])
 
     async def run(self) -> Times:
         """Import, and run the clock until nothing is due. Raises DemoStuck when it does not come to an end."""
@@ -130,8 +139,9 @@ class Story:
 
     async def _import(self) -> None:
         self._show(phase="importing")
-        mapping = {"mapping": orjson.dumps(MAPPING).decode()}
-        started = await self._api.upload("/v1/leads/import", self._export.name, self._export.content, mapping)
+        mapping = orjson.dumps({**MAPPING, "campaign_id": {"constant": self._campaign}}).decode()
+        content = self._export.content
+        started = await self._api.upload("/v1/leads/import", self._export.name, content, {"mapping": mapping})
         job = await self._finished(started["job_id"])
         self._result = job["result"]
         self._show(rows_done=job["done"])

@@ -54,7 +54,7 @@ class Plan:
 
     gaps: tuple[timedelta, ...] = (timedelta(0), timedelta(hours=4), timedelta(hours=24))
     attempts_per_day: int = 3
-    attempts_in_all: int = 6
+    attempts_in_all: int = 3
     rules: dict[str, Rule] = field(default_factory=dict)
 
     def rule(self, outcome: Outcome) -> Rule:
@@ -93,10 +93,10 @@ def after_attempt(plan: Plan, served: int, outcome: Outcome, now: datetime, dial
     if served >= plan.attempts_in_all:
         return Over("exhausted")
     due_at = now + (rule.after if rule.after is not None else plan.gap_before(served + 1))
-    return Next(served + 1, max(due_at, _day_has_room(plan.attempts_per_day, dialed, due_at)))
+    return Next(served + 1, day_has_room(plan.attempts_per_day, dialed, due_at))
 
 
-def _day_has_room(per_day: int, dialed: Sequence[datetime], at: datetime) -> datetime:
+def day_has_room(per_day: int, dialed: Sequence[datetime], at: datetime) -> datetime:
     """The earliest instant from `at` on with fewer than `per_day` dials in the 24 hours before it."""
     recent = sorted(instant for instant in dialed if instant > at - DAY)
     return at if len(recent) < per_day else recent[-per_day] + DAY

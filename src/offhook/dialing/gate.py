@@ -4,7 +4,7 @@ It takes the numbers' turn first, so an opt-out that came a moment earlier is se
 waits and then finds the call. It reads stored answers only and never waits for the network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,7 +12,8 @@ from uuid import UUID
 from offhook.compliance import Allowed, Never, RuleBook, Wait, may_dial, suppressed, taking_turns
 from offhook.db import Tx
 from offhook.dialing import store
-from offhook.dialing.reactions import OVER, place_of
+from offhook.dialing.cadence import day_has_room
+from offhook.dialing.reactions import OVER, legal_from, place_of, plan_of
 from offhook.dialing.store import AttemptRow, CampaignRow
 from offhook.leads import Lead, People
 
@@ -27,7 +28,7 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Not now: the law opens at `until`."""
+    """Not now: the law, or the day's room for this person, opens at `until`."""
 
     attempt: AttemptRow
     lead: Lead
@@ -46,6 +47,8 @@ class Barred:
 
 
 Gated = Cleared | Held | Barred
+DAY_FULL = "ATTEMPTS_PER_DAY"
+DAY_RULE = "cadence.attempts_per_day"
 
 
 async def gate(
@@ -58,11 +61,35 @@ async def gate(
     listed = await suppressed(tx, [lead.row.number_tag for lead in leads.values()])
     planned = await store.lock_planned(tx, [attempt for attempt, _ in attempts])
     ring = timedelta(seconds=campaign.ring_timeout_s)
-    return [judge(one, leads[one.lead_id], listed, rules, tx.now, ring) for one in planned]
+    verdicts = [judge(one, leads[one.lead_id], listed, rules, tx.now, ring) for one in planned]
+    rooms = await rooms_of_the_day(tx, planned)
+    return [_within_the_day(verdict, rooms[verdict.attempt.id], tx.now, rules) for verdict in verdicts]
+
+
+async def rooms_of_the_day(tx: Tx, attempts: Sequence[AttemptRow]) -> dict[UUID, datetime]:
+    """Per attempt the first instant from now on at which the cadence's cap per 24 hours lets its lead be dialed."""
+    history = await store.attempts_of(tx, [one.lead_id for one in attempts])
+    plans = await store.plans(tx, list({one.campaign_id for one in attempts}))
+    dialed = {lead: [one.dialed_at for one in made if one.dialed_at] for lead, made in history.items()}
+    return {one.id: day_has_room(plan_of(one, plans).attempts_per_day, dialed[one.lead_id], tx.now) for one in attempts}
+
+
+def _within_the_day(verdict: Gated, room_at: datetime, now: datetime, rules: RuleBook) -> Gated:
+    """Whoever asks, and however often: nobody is dialed more than so many times in any 24 hours."""
+    if room_at <= now:
+        return verdict
+    attempt, lead = verdict.attempt, verdict.lead
+    match verdict:
+        case Barred(codes=codes):
+            return Barred(attempt, lead, (*codes, DAY_FULL))
+        case Held(until=until):
+            return Held(attempt, lead, legal_from(lead, max(until, room_at), rules), verdict.code, verdict.rule)
+        case Cleared():
+            return Held(attempt, lead, legal_from(lead, room_at, rules), DAY_FULL, DAY_RULE)
 
 
 def judge(
-    attempt: AttemptRow, lead: Lead, listed: dict[bytes, str], rules: RuleBook, now: datetime, ring: timedelta
+    attempt: AttemptRow, lead: Lead, listed: Mapping[bytes, str], rules: RuleBook, now: datetime, ring: timedelta
 ) -> Gated:
     """Pure: what is known of the lead and the hour, against the law and the lists. Unknown is never a yes."""
     codes = ["SHREDDED"] if not lead.details else []
@@ -73,6 +100,8 @@ def judge(
             return Barred(attempt, lead, (*codes, code))
         case Wait(until, rule, code) if not codes:
             return Held(attempt, lead, until, code, rule)
+        case Wait(_, _, code):
+            return Barred(attempt, lead, (*codes, code))
         case Allowed() if not codes:
             return Cleared(attempt, lead)
         case _:

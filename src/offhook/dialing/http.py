@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from offhook import clock
-from offhook.compliance import RuleBook
+from offhook.compliance import RuleBook, taking_turns
 from offhook.db import Tx
 from offhook.dialing import store
 from offhook.dialing.explain import explain
@@ -17,7 +17,7 @@ from offhook.dialing.verbs import Verbs
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Wire, caller, ref_of
-from offhook.leads import People
+from offhook.leads import Lead, People
 
 Timeline = Callable[[Tx, Sequence[UUID]], Awaitable[list[Any]]]
 """The events of these subjects, in the order in which they happened."""
@@ -71,7 +71,7 @@ def router(
     @api.post("/leads/{ref}/pause", tags=["leads"])
     async def pause(ref: str, request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
-            await verbs.pause(tx, await people.find(tx, ref, lock=True), _actor(who))
+            await verbs.pause(tx, await _held(tx, people, ref), _actor(who))
             return await _lead(tx, people, ref)
 
         return await door.write(request, who, act)
@@ -79,7 +79,7 @@ def router(
     @api.post("/leads/{ref}/resume", tags=["leads"])
     async def resume(ref: str, request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
-            await verbs.resume(tx, await people.find(tx, ref, lock=True), _actor(who))
+            await verbs.resume(tx, await _held(tx, people, ref), _actor(who))
             return await _lead(tx, people, ref)
 
         return await door.write(request, who, act)
@@ -92,7 +92,7 @@ def router(
             raise Invalid([Fault("at", "bad_instant", "at needs its offset from UTC, like 2026-11-24T15:00:00Z.")])
 
         async def act(tx: Tx) -> Answer:
-            await verbs.call_back(tx, await people.find(tx, ref, lock=True), max(body.at, tx.now), _actor(who))
+            await verbs.call_back(tx, await _held(tx, people, ref), max(body.at, tx.now), _actor(who))
             return await _lead(tx, people, ref)
 
         return await door.write(request, who, act)
@@ -102,6 +102,12 @@ def router(
 
 def _actor(who: Caller) -> Actor:
     return Actor("api_key", who.key_id.hex)
+
+
+async def _held(tx: Tx, people: People, ref: str) -> Lead:
+    """The lead, its number's turn taken before its row: the other order would embrace a dispatch. Raises NotFound."""
+    await taking_turns(tx, [(await people.find(tx, ref)).row.number_tag])
+    return await people.find(tx, ref, lock=True)
 
 
 async def _lead(tx: Tx, people: People, ref: str) -> Answer:

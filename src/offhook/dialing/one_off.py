@@ -38,9 +38,9 @@ class OneOffs:
 
     async def _lead(self, tx: Tx, asked: OneOff) -> Lead:
         if asked.lead_id:
-            return await self._people.find(tx, ids.show("lead", asked.lead_id), lock=True)
+            return await self._people.find(tx, ids.show("lead", asked.lead_id))
         if asked.client_ref_id:
-            return await self._people.find(tx, f"ext:{asked.client_ref_id}", lock=True)
+            return await self._people.find(tx, f"ext:{asked.client_ref_id}")
         return await self._ad_hoc(tx, asked)
 
     async def _ad_hoc(self, tx: Tx, asked: OneOff) -> Lead:
@@ -58,7 +58,7 @@ class OneOffs:
         blocks = [check for check in answer.body["preflight"]["checks"] if check["result"] == "block"]
         if blocks:
             raise not_allowed([{"code": check["code"], "rule": check["rule"]} for check in blocks])
-        return await self._people.find(tx, answer.body["id"], lock=True)
+        return await self._people.find(tx, answer.body["id"])
 
 
 def _as_asked(campaign: CampaignRow, asked: OneOff) -> CampaignRow:

@@ -23,7 +23,7 @@ class PlanWire(Wire):
 
     gaps_s: Annotated[list[Seconds], Field(min_length=1, max_length=30)] = [0, 4 * 3600, 24 * 3600]
     attempts_per_day: Annotated[int, Field(ge=1, le=3)] = 3
-    attempts_in_all: Annotated[int, Field(ge=1, le=30)] = 6
+    attempts_in_all: Annotated[int, Field(ge=1, le=30)] = 3
     outcomes: dict[Outcome, RuleWire] = {}
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from offhook.leads import Lead, People, mark
 
 OVER = {"converted", "opted_out", "dnc", "erased", "expired", "rejected"}
 """Statuses that somebody gave the lead for good: an ended call does not change them."""
+OPEN = ("accepted", "held", "scheduled", "dialing", "in_call", "paused", "qualified", "disqualified", "exhausted")
 
 _STATUS_AFTER: dict[str, str] = {"transferred": "qualified", "not_qualified": "disqualified", "opt_out": "opted_out"}
 
@@ -104,10 +105,11 @@ class Cadences:
         plans = await store.plans(tx, list({attempt.campaign_id for attempt in served}))
         history = await store.attempts_of(tx, [attempt.lead_id for attempt in served])
         results = [
-            self._follow(tx, one, leads[one.lead_id], _plan_of(one, plans), history[one.lead_id]) for one in served
+            self._follow(tx, one, leads[one.lead_id], plan_of(one, plans), history[one.lead_id]) for one in served
         ]
         await store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
-        await mark(tx, [change for _, marks, _ in results for change in marks])
+        # Whoever settled a lead at this very moment has the last word.
+        await mark(tx, [change for _, marks, _ in results for change in marks], only_from=OPEN)
         await self._log.append(tx, [fact for _, _, facts in results for fact in facts])
         self._wake(tx)
 
@@ -159,7 +161,7 @@ class Cadences:
                 ]
                 return [], [(lead.id, status, None)], facts
             case Next(_, earliest):
-                due_at = self._legal_from(lead, earliest)
+                due_at = legal_from(lead, _whole_minute(earliest), self._rules)
                 paused = lead.row.status == "paused"
                 status = "paused" if paused else "scheduled"
                 story = lead.story(status=status)
@@ -180,21 +182,28 @@ class Cadences:
                 )
                 return [following], [(lead.id, status, due_at)], facts
 
-    def _legal_from(self, lead: Lead, at: datetime) -> datetime:
-        """The first instant from `at` on that the law allows, as far as it is known; the dial asks again."""
-        match may_dial(place_of(lead), at, self._rules):
-            case Wait(until):
-                return until
-            case _:
-                return at
-
     def _wake(self, tx: Tx) -> None:
         tx.on_commit(lambda: self._wakeups.send("dial"))
+
+
+def legal_from(lead: Lead, at: datetime, rules: RuleBook) -> datetime:
+    """The first instant from `at` on that the law allows, as far as it is known; the dial asks again."""
+    match may_dial(place_of(lead), at, rules):
+        case Wait(until):
+            return until
+        case _:
+            return at
 
 
 def place_of(lead: Lead) -> Location:
     """Where the lead's number may ring."""
     return Location(tuple(lead.row.zones), tuple(lead.row.jurisdictions), False)
+
+
+def _whole_minute(at: datetime) -> datetime:
+    """The next whole minute: a cadence plans by the minute, so that what is due together is dialed together."""
+    past = timedelta(seconds=at.second, microseconds=at.microsecond)
+    return at if not past else at - past + timedelta(minutes=1)
 
 
 def _outcome(ended: CallEnded) -> Outcome:
@@ -209,8 +218,11 @@ def _outcome(ended: CallEnded) -> Outcome:
     )
 
 
-def _plan_of(attempt: AttemptRow, plans: dict[tuple[UUID, int], tuple[UUID, dict[str, Any]]]) -> Plan:
-    return read_plan(plans[attempt.campaign_id, attempt.cadence_version][1])
+def plan_of(attempt: AttemptRow, plans: dict[tuple[UUID, int], tuple[UUID, dict[str, Any]]]) -> Plan:
+    """The version of the cadence that the attempt began with."""
+    # A campaign that was given another cadence meanwhile may have fewer versions: then its latest holds.
+    number = min(attempt.cadence_version, max(number for campaign, number in plans if campaign == attempt.campaign_id))
+    return read_plan(plans[attempt.campaign_id, number][1])
 
 
 def _story(lead: Lead) -> Story:

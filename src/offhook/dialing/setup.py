@@ -153,7 +153,7 @@ class Campaigns:
     async def change(
         self, tx: Tx, ref: Ref, body: CampaignChange, sent: frozenset[str], expected: int | None
     ) -> dict[str, Any]:
-        row = await find_campaign(tx, ref)
+        row = await _in_turn(tx, ref)
         _check_version(row.version, expected)
         new = {
             name: value
@@ -177,7 +177,7 @@ class Campaigns:
 
     async def move(self, tx: Tx, ref: Ref, verb: str, actor: Actor) -> dict[str, Any]:
         """`start`, `pause`, `resume`, `cancel`. Moving to where it stands changes nothing; any other move is a Conflict."""
-        row = await find_campaign(tx, ref)
+        row = await _in_turn(tx, ref)
         allowed, to = _MOVES[verb]
         if row.status == to:
             return _campaign(row)
@@ -262,6 +262,12 @@ async def find_campaign(tx: Tx, ref: Ref) -> CampaignRow:
     if not rows:
         raise NotFound("no_such_campaign", "There is no campaign with this id.", param="id")
     return rows[0]
+
+
+async def _in_turn(tx: Tx, ref: Ref) -> CampaignRow:
+    """The campaign once no dispatch of it is under way; none begins before the commit. Raises NotFound."""
+    await store.lock_campaign(tx, (await find_campaign(tx, ref)).id)
+    return await find_campaign(tx, ref)
 
 
 async def _find_cadence(tx: Tx, ref: Ref) -> dict[str, Any]:

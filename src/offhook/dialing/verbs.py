@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from offhook.compliance import RuleBook
+from offhook.compliance import RuleBook, taking_turns
 from offhook.db import Tx, Wakeups
 from offhook.dialing import store
 from offhook.dialing.dispatch import Dispatcher
 from offhook.dialing.gate import Barred, Cleared, Held, gate
-from offhook.dialing.reactions import OVER
+from offhook.dialing.reactions import OVER, legal_from
 from offhook.dialing.store import AttemptRow, CampaignRow, Planned
 from offhook.errors import Conflict
 from offhook.events import Actor, Log
@@ -42,29 +42,37 @@ class Verbs:
         if lead.row.status != "paused":
             self._must_be_open(lead)
             return
-        await self._move(tx, lead, tx.now, "resumed", actor)
+        await self._move(tx, lead, legal_from(lead, tx.now, self._rules), "resumed", actor)
 
     async def call_back(self, tx: Tx, lead: Lead, at: datetime, actor: Actor) -> None:
         """Plan the next attempt at `at`, within legal hours, in place of what was planned."""
         self._must_be_open(lead)
         fact = LeadCallbackScheduled(subject_id=lead.id, story=lead.story(), actor=actor, due_at=at, source=actor.type)
         await self._log.append(tx, [fact])
-        await self._move(tx, lead, at, "callback", actor)
+        await self._move(tx, lead, legal_from(lead, at, self._rules), "callback", actor)
 
     async def reconnect(self, tx: Tx, lead: Lead, at: datetime) -> datetime:
-        """Start the cadence anew from `at`, also of a lead whose cadence is over; when the next attempt is due."""
-        await store.cancel_planned(tx, [lead.id], "reconnect")
+        """Start the cadence anew from `at`, also of a lead whose cadence is over; when the next attempt is due.
+
+        Raises Conflict `already_in_flight` while a call to the lead is out: its end would plan by the old cadence.
+        """
         attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
-        await self._plan(tx, lead, attempts, at, base=_made(attempts))
-        await self._tell(tx, lead, _made(attempts) + 1, at, "reconnect", Actor("api_key"))
-        return at
+        if any(attempt.state == "dialing" for attempt in attempts):
+            raise Conflict("already_in_flight", "A call to this lead is out; send the same again when it has ended.")
+        await store.cancel_planned(tx, [lead.id], "reconnect")
+        due_at = legal_from(lead, max(at, tx.now), self._rules)
+        await self._plan(tx, lead, attempts, due_at, base=_made(attempts))
+        await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", Actor("api_key"))
+        return due_at
 
     async def dial_now(self, tx: Tx, lead: Lead, campaign: CampaignRow) -> UUID:
         """Dial this lead out of turn, for this campaign, through the same gate; the call's id.
 
         Raises Conflict `not_allowed` with every code and rule, `already_in_flight`, or `capacity_exceeded`.
         """
+        # The campaign, then the number, then rows: the order of a dispatch and of an opt-out.
         await store.lock_campaign(tx, campaign.id)
+        await taking_turns(tx, [lead.row.number_tag])
         attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
         if any(attempt.state == "dialing" for attempt in attempts):
             raise Conflict("already_in_flight", "A call to this lead is out already.")

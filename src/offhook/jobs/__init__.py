@@ -13,7 +13,7 @@ so it happens exactly once. An `Outside`-handler talks to the network between tw
 """
 
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt, backoff
-from offhook.jobs.queue import Job, enqueue, enqueue_all
+from offhook.jobs.queue import Job, cancel, enqueue, enqueue_all
 from offhook.jobs.runner import Inside, Outside, Runner
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "RetryAt",
     "Runner",
     "backoff",
+    "cancel",
     "enqueue",
     "enqueue_all",
 ]

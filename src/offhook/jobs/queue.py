@@ -64,11 +64,11 @@ async def enqueue_all(tx: Tx, kind: str, items: Sequence[tuple[str | None, dict[
     return [row[0] for row in found]
 
 
-async def cancel(tx: Tx, kind: str, key: str) -> None:
-    """Forget the waiting job of that kind and key, if there is one."""
+async def cancel(tx: Tx, kind: str, keys: Sequence[str]) -> None:
+    """Forget the waiting jobs of that kind and these keys, where there are any."""
     await tx.run(
-        "delete from job where workspace_id = %(ws)s and environment = %(env)s and kind = %(kind)s and key = %(key)s",
-        {**tx.keys, "kind": kind, "key": key},
+        "delete from job where workspace_id = %(ws)s and environment = %(env)s and kind = %(kind)s and key = any(%(keys)b::text[])",
+        {**tx.keys, "kind": kind, "keys": list(keys)},
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from offhook import ids
+from offhook.compliance import taking_turns
 from offhook.db import Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound
 from offhook.events import Actor, Event, Log
@@ -96,7 +97,8 @@ class PostBacks:
     async def _apply_late(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
         try:
             return await self._apply(tx, id, said, lead)
-        except Conflict as refusal:
+        except (Conflict, Invalid) as refusal:
+            # A word that cannot be obeyed must not keep the lead out.
             return _answer(id, lead.row.status, applied=False, reason=refusal.code)
 
     async def _apply(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead | None) -> dict[str, Any]:
@@ -183,12 +185,20 @@ class PostBacks:
         return _answer(id, "scheduled")
 
     async def _find(self, tx: Tx, said: PostBackIn) -> Lead | None:
+        """The lead that it speaks of, its number's turn taken before its row, as a dispatch does."""
+        found = await self._named(tx, said)
+        if found is None:
+            return None
+        await taking_turns(tx, [found.row.number_tag])
+        return await self._people.find(tx, found.shown_id, lock=True)
+
+    async def _named(self, tx: Tx, said: PostBackIn) -> Lead | None:
         if said.phone:
             return await self._by_phone(tx, said.phone)
         if said.call_id:
             return await self._by_call(tx, said.call_id)
         try:
-            return await self._people.find(tx, said.lead_id or f"ext:{said.client_ref_id}", lock=True)
+            return await self._people.find(tx, said.lead_id or f"ext:{said.client_ref_id}")
         except NotFound:
             return None
 
@@ -205,6 +215,8 @@ class PostBacks:
             lead = await self._lead_of_call(tx, ids.read("call", shown))
         except ids.NotAnId:
             raise Invalid([Fault("call_id", "bad_id", "call_id is not the id of a call.")]) from None
+        except NotFound:
+            return None
         return (await self._people.of(tx, [lead])).get(lead) if lead else None
 
 

@@ -1,9 +1,8 @@
 """Post-backs and opt-outs as a CRM sends them."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from offhook.http import Wire
 
@@ -20,7 +19,7 @@ class PostBackIn(Wire):
     call_id: Short | None = None
     phone: Short | None = None
     external_ref: Short | None = None
-    occurred_at: datetime | None = None
+    occurred_at: AwareDatetime | None = None
     data: Annotated[dict[Short, Any], Field(max_length=50)] = {}
 
     @model_validator(mode="after")
@@ -39,7 +38,7 @@ class OptOutIn(Wire):
     lead_id: Short | None = None
     client_ref_id: Short | None = None
     scope: Scope = "seller"
-    occurred_at: datetime | None = None
+    occurred_at: AwareDatetime | None = None
     evidence: Annotated[dict[Short, Any], Field(max_length=20)] = {}
 
     @model_validator(mode="after")

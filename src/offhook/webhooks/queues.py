@@ -13,7 +13,6 @@ from offhook.webhooks.parcel import Parcel
 
 MOST_IN_FLIGHT = 16
 FIRST_IN_FLIGHT = 4
-MOST_PER_ENDPOINT = 1000
 ALWAYS_PER_ENDPOINT = 64
 """Room that every endpoint has, however full the memory is of others' parcels."""
 _RETRY_TURN = 4
@@ -64,8 +63,7 @@ class Queues:
         """How many more parcels may wait for this endpoint."""
         lane = self._lanes.get(endpoint)
         waiting = len(lane) if lane else 0
-        shared = min(MOST_PER_ENDPOINT - waiting, self._capacity - self.held)
-        return max(ALWAYS_PER_ENDPOINT - waiting, shared, 0)
+        return max(ALWAYS_PER_ENDPOINT - waiting, self._capacity - self.held, 0)
 
     def thirsty(self, endpoint: UUID) -> bool:
         """Whether claiming more for this endpoint is worth a look: it runs dry, or many fit."""

@@ -95,8 +95,12 @@ class Sender:
         return anything
 
     async def work(self, tenant: Tenant) -> bool:
-        """What `drain` does."""
-        return await self.drain(tenant)
+        """Wait for the results of what is under way here for this tenant, or claim what is due; whether there was anything."""
+        if not self._open[tenant]:
+            await self._claim(tenant)
+        anything = self._open[tenant] > 0
+        await self._until(lambda: not self._open[tenant])
+        return anything
 
     async def next_due(self, tx: Tx) -> datetime | None:
         """When the tenant's next delivery is due, held ones and those under way not counted; None when nothing waits."""

@@ -1,0 +1,98 @@
+"""Turns: every endpoint gets its own, no endpoint gets them all."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook import ids
+from offhook.db import Tenant
+from offhook.webhooks.parcel import Message, Parcel
+from offhook.webhooks.queues import ALWAYS_PER_ENDPOINT, FIRST_IN_FLIGHT, MOST_IN_FLIGHT, Queues
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+TENANT = Tenant(ids.new(), "live")
+MESSAGE = Message(ids.new(), "evt_", "lead.accepted", "lead", "lead_", 1, NOW, None, None, b"{}")
+
+
+def parcels(endpoint: UUID, count: int, tries: int = 0) -> list[Parcel]:
+    return [Parcel(TENANT, ids.new(), endpoint, MESSAGE, timedelta(), NOW, tries=tries) for _ in range(count)]
+
+
+def take_all(queues: Queues) -> list[Parcel]:
+    taken = []
+    while waiting := queues.take():
+        taken.append(waiting[0])
+    return taken
+
+
+def test_endpoints_take_turns() -> None:
+    queues, one, other = Queues(100), ids.new(), ids.new()
+    queues.put([*parcels(one, 3), *parcels(other, 3)], 0.0)
+
+    assert [parcel.endpoint for parcel in take_all(queues)] == [one, other] * 3
+
+
+def test_an_endpoint_that_does_not_answer_holds_few_requests() -> None:
+    queues, dead = Queues(100), ids.new()
+    queues.put(parcels(dead, 50), 0.0)
+
+    under_way = take_all(queues)
+    assert len(under_way) == FIRST_IN_FLIGHT
+    for parcel in under_way:
+        queues.answered(parcel, quickly=False)
+
+    assert len(take_all(queues)) == 1
+
+
+def test_an_endpoint_that_answers_quickly_gets_more_up_to_its_bound() -> None:
+    queues, quick = Queues(1000), ids.new()
+    queues.put(parcels(quick, 500), 0.0)
+
+    for _ in range(10):
+        for parcel in take_all(queues):
+            queues.answered(parcel, quickly=True)
+
+    assert len(take_all(queues)) == MOST_IN_FLIGHT
+
+
+def test_first_tries_go_before_retries_and_neither_starves() -> None:
+    queues, endpoint = Queues(1000), ids.new()
+    queues.put([*parcels(endpoint, 100, tries=1), *parcels(endpoint, 100)], 0.0)
+
+    order = []
+    while waiting := queues.take():
+        order.append(waiting[0].tries)
+        queues.answered(waiting[0], quickly=True)
+
+    assert order[:8] == [0, 0, 0, 1, 0, 0, 0, 1]
+    assert len(order) == 200
+
+
+def test_a_full_memory_leaves_every_endpoint_some_room() -> None:
+    queues, hog = Queues(100), ids.new()
+    queues.put(parcels(hog, 100), 0.0)
+
+    assert queues.room(hog) == 0
+    assert queues.room(ids.new()) == ALWAYS_PER_ENDPOINT
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 20), st.booleans()), max_size=20))
+def test_nothing_is_lost_and_nothing_is_taken_twice(steps: list[tuple[int, int, bool]]) -> None:
+    queues, endpoints = Queues(10_000), [ids.new() for _ in range(5)]
+    put: list[UUID] = []
+    taken: list[UUID] = []
+    for which, count, quickly in steps:
+        some = parcels(endpoints[which], count)
+        put += [parcel.delivery for parcel in some]
+        queues.put(some, 0.0)
+        for parcel in take_all(queues):
+            taken.append(parcel.delivery)
+            queues.answered(parcel, quickly=quickly)
+    while under_way := take_all(queues):
+        for parcel in under_way:
+            taken.append(parcel.delivery)
+            queues.answered(parcel, quickly=True)
+
+    assert sorted(taken) == sorted(put)
