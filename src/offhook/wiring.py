@@ -27,8 +27,9 @@ from offhook.events import http as events_http
 from offhook.events.catalogue.calls import CallAnswered, CallEnded, CallOptOutDetected, CallQualificationThresholdMet
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadErased, LeadOptedOut
 from offhook.events.stream import announce
-from offhook.http import Door, resource_router
+from offhook.http import Door
 from offhook.http import progress as progress_http
+from offhook.http.resources import resource_router
 from offhook.jobs import Inside, Job, Outcome, Outside, Runner
 from offhook.leads import Erasures, Imports, Lead, Leads, People, preflight
 from offhook.leads import http as leads_http

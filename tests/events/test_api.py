@@ -15,7 +15,8 @@ from offhook.events import Log, Story, Within, http, store
 from offhook.events.catalogue.leads import LeadCadencePaused, LeadCadenceStarted
 from offhook.events.fact import Fact
 from offhook.events.stream import announce
-from offhook.http import Door, External, Ref
+from offhook.http import Door
+from offhook.http.resources import External, Ref
 from offhook.privacy import Vault
 from offhook.settings import load
 

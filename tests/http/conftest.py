@@ -12,7 +12,8 @@ from offhook import access, clock, ids
 from offhook.app import build_app
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import Conflict, NotFound, Stale
-from offhook.http import Answer, Caller, Door, External, Page, Ref, Wire, caller, resource_router
+from offhook.http import Answer, Caller, Door, Page, Wire, caller
+from offhook.http.resources import External, Ref, resource_router
 from offhook.privacy import Vault
 from offhook.settings import load
 

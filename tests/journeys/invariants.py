@@ -5,7 +5,7 @@ Each function answers the violations that it found, so that a test compares with
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ Span = tuple[datetime, datetime]
 
 DAY = timedelta(hours=24)
 STOPPED = {"lead.opted_out", "lead.dnc_added", "lead.converted", "lead.erased"}
-_FAR = datetime.max
+_FAR = datetime.max.replace(tzinfo=UTC)
 
 AREAS = {
     "205": ("America/Chicago", "AL"), "206": ("America/Los_Angeles", "WA"), "212": ("America/New_York", "NY"),
@@ -94,6 +94,22 @@ def live_transfers(events: Sequence[Event]) -> list[Span]:
     return _spans(events, "transfer.bridged", "transfer.ended", lambda event: event["data"]["transfer_id"])
 
 
+def leases(events: Sequence[Event]) -> list[Span]:
+    """From when to when each call had a human's slot: from its dial, or a later reservation, to the release or the end.
+
+    A consumer whose transfer the floor declined goes on talking to the AI without one.
+    """
+    held: dict[str, datetime] = {}
+    found = []
+    for event in events:
+        call = event["subject"]["id"]
+        if event["type"] in ("call.started", "transfer.reserved") and event["call"]["mode"] != "ai_only":
+            held.setdefault(call, at_of(event))
+        elif event["type"] in ("transfer.released", "call.ended") and call in held:
+            found.append((held.pop(call), at_of(event)))
+    return [*found, *((since, _FAR) for since in held.values())]
+
+
 def most_at_once(spans: Iterable[Span]) -> int:
     """How many of these spans overlap at the worst instant; one that ends as another begins does not."""
     turns = sorted(turn for start, end in spans for turn in ((start.timestamp(), 1), (_stamp(end), -1)))
@@ -143,7 +159,7 @@ def broken(events: Sequence[Event], phones: Mapping[str, str], *, slots: int, ca
         "dials outside hours": dialed_outside_hours(events, phones),
         "dials above the day's cap": dialed_too_often(events, 3),
         "two calls to one lead": overlapping_calls(events),
-        "calls above the slots": max(0, most_at_once(calls_out(events)) - slots),
+        "leases above the slots": max(0, most_at_once(leases(events)) - slots),
         "live transfers above the cap": max(0, most_at_once(live_transfers(events)) - cap),
     }
     return {name: violations for name, violations in found.items() if violations}

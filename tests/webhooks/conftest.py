@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +27,6 @@ class Received:
 
     headers: dict[str, str]
     body: bytes
-    at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,12 @@ class Receiver:
         self.says: list[Says] = [Says()]
         self.received: list[Received] = []
         self.url = ""
+        self._came = asyncio.Condition()
+
+    async def has(self, count: int) -> None:
+        """Wait until so many requests have come, five seconds at most."""
+        async with asyncio.timeout(5), self._came:
+            await self._came.wait_for(lambda: len(self.received) >= count)
 
     def ids(self, header: str = "webhook-id") -> list[str]:
         return [one.headers[header] for one in self.received]
@@ -80,7 +85,9 @@ class Receiver:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.received.append(Received(headers, body, asyncio.get_running_loop().time()))
+        async with self._came:
+            self.received.append(Received(headers, body))
+            self._came.notify_all()
         says = self.says.pop(0) if len(self.says) > 1 else self.says[0]
         if says.hangs:
             await asyncio.Event().wait()
@@ -155,7 +162,7 @@ class Room:
     async def row(self, query: str, *args: Any) -> tuple[Any, ...]:
         """What the database holds, past every policy but the engine's."""
         async with self.database.engine() as tx:
-            found = await tx.row(query, args)  # type: ignore[arg-type]  # a test's own query
+            found = await tx.row(query, args)
         assert found is not None
         return found
 
@@ -207,6 +214,3 @@ async def worker(room: Room, vault: Vault, wakeups: Wakeups, outbound: Outbound)
     webhooks = build(room.database, vault, log, wakeups, outbound, sending=False)
     log.react([Within(Fact, webhooks.fan_out)])
     return Room(webhooks, room.database, vault, log, room.tenant)
-
-
-MINUTE = timedelta(minutes=1)

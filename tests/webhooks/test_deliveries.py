@@ -8,7 +8,7 @@ import pytest
 from tests.webhooks.conftest import Receiver, Room, Says
 
 from offhook import ids
-from offhook.db import Tenant
+from offhook.db import Tenant, Wakeups
 from offhook.errors import Conflict, NotFound
 from offhook.jobs import Runner
 from offhook.webhooks.delivery_store import Wanted
@@ -148,15 +148,17 @@ async def test_a_discarded_dead_letter_is_no_longer_listed(room: Room, receiver:
     assert len(await room.deliveries(status="discarded")) == 1
 
 
-async def test_many_dead_letters_are_replayed_by_a_job_that_tells_how_far_it_is(room: Room, receiver: Receiver) -> None:
+async def test_many_dead_letters_are_replayed_by_a_job_that_tells_how_far_it_is(
+    room: Room, receiver: Receiver, wakeups: Wakeups
+) -> None:
     receiver.says = [Says(410)]
     told = await room.endpoint(receiver.url)
     await room.happens(3)
     await room.drain()
-    held = [one for one in await room.deliveries(status="held")]
+    held = await room.deliveries(status="held")
     receiver.says = [Says(200)]
     await room.do(room.webhooks.endpoints.enable, told.id, "discard")
-    runner = Runner(room.database, room.webhooks.directory._wakeups, room.webhooks.handlers)
+    runner = Runner(room.database, wakeups, room.webhooks.handlers)
 
     job = await room.do(room.webhooks.replays.start, Wanted(endpoint=told.id, status="dead"))
     await runner.drain(room.tenant)

@@ -7,7 +7,8 @@ from tests.webhooks.conftest import Receiver, Room, Says
 from offhook import ids
 from offhook.db import Tenant
 from offhook.errors import Conflict, Invalid, NotFound
-from offhook.http import External
+from offhook.http.resources import External
+from offhook.webhooks.stats import stats
 from offhook.webhooks.wire import EndpointChange
 
 
@@ -138,8 +139,6 @@ async def test_every_change_is_told_to_the_other_endpoints(room: Room, receiver:
 
 
 async def test_figures_tell_what_waits_and_how_the_latest_went(room: Room, receiver: Receiver) -> None:
-    from offhook.webhooks.stats import stats
-
     receiver.says = [Says(200), Says(500)]
     told = await room.endpoint(receiver.url)
     await room.happens(3)

@@ -79,7 +79,7 @@ async def test_a_process_killed_between_post_and_record_sends_that_delivery_agai
     dies_before_recording(room)
 
     await room.happens()
-    await until_received(receiver, 2)
+    await receiver.has(2)
     await leases_run_out(room)
     await worker.drain()
 
@@ -95,7 +95,7 @@ async def test_a_late_result_does_not_close_what_another_process_has_taken_over(
     await room.endpoint(receiver.url)
     kept = dies_before_recording(room)
     await room.happens()
-    await until_received(receiver, 1)
+    await receiver.has(1)
     await leases_run_out(room)
     receiver.says = [Says(500)]
     await worker.drain()
@@ -113,7 +113,7 @@ async def test_events_go_out_while_the_loop_runs_and_it_ends_with_nothing_under_
     receiver.says = [Says(after_s=0.05)]
     loop = asyncio.create_task(room.webhooks.sender.run())
     await room.happens(5)
-    await until_received(receiver, 1)
+    await receiver.has(1)
 
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)
@@ -130,7 +130,7 @@ async def test_a_worker_elsewhere_is_woken_and_sends(room: Room, worker: Room, r
 
     await worker.happens(3)
 
-    await until_received(receiver, 3)
+    await receiver.has(3)
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)
 
@@ -160,14 +160,8 @@ async def test_an_erased_person_is_told_as_a_tombstone_from_memory_and_from_the_
 def dies_before_recording(room: Room) -> list[Any]:
     """From now on results stay in the memory of a process that is as good as dead; they come to be here."""
     kept: list[Any] = []
-    room.webhooks.sender._recorder.take = kept.append  # type: ignore[method-assign]
+    room.webhooks.sender._recorder.take = kept.append  # type: ignore[method-assign, assignment]
     return kept
-
-
-async def until_received(receiver: Receiver, count: int) -> None:
-    async with asyncio.timeout(5):
-        while len(receiver.received) < count:
-            await asyncio.sleep(0.005)
 
 
 async def leases_run_out(room: Room) -> None:

@@ -5,7 +5,8 @@ from fastapi import APIRouter
 from offhook.access.authenticator import Authenticator
 from offhook.access.keys import ApiKeys, KeyChange, KeyIn
 from offhook.access.scopes import check_may_grant
-from offhook.http import Caller, Door, Wire, resource_router
+from offhook.http import Caller, Door, Wire
+from offhook.http.resources import resource_router
 
 
 def router(door: Door, authenticator: Authenticator) -> APIRouter:

@@ -15,7 +15,8 @@ from offhook.access.store import KeyRow
 from offhook.access.token import mint
 from offhook.db import Tx
 from offhook.errors import NotFound, Stale
-from offhook.http import External, Page, Ref, Wire
+from offhook.http import Page, Wire
+from offhook.http.resources import External, Ref
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Scopes = Annotated[list[Annotated[str, StringConstraints(max_length=100)]], Field(min_length=1, max_length=100)]

@@ -12,7 +12,11 @@ from offhook.bench import machine, people, report, store
 from offhook.bench.measure import Figures, Load, measure
 from offhook.bench.stage import Topology, built
 
-app = typer.Typer(help="Measure this machine: real server processes, a local receiver, everything durable.")
+app = typer.Typer(
+    help="Measure this machine: real server processes, a local receiver, everything durable.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", min=1, help="How long each load lasts at most.")]
 Processes = Annotated[str, typer.Option("--topology", metavar="up|split", help="One process, or api and worker.")]

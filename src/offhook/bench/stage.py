@@ -17,6 +17,8 @@ from offhook.demo import Api, Part, free_port, module, offhook
 
 Topology = Literal["up", "split"]
 RATE = 100_000
+QUIET = {"OFFHOOK_LOG_LEVEL": "warning"}
+"""A line per request in the log costs as much as a good part of the request."""
 MONDAY_NOON = "2026-11-23T17:00:00Z"
 """When it is a legal hour in every zone of the country: every lead is accepted and planned at once."""
 
@@ -86,7 +88,8 @@ class Servers:
 @asynccontextmanager
 async def _up(scratch: Path, data: Path) -> AsyncIterator[Servers]:
     port = free_port()
-    hub = Part("offhook up", offhook("up", "--port", str(port), "--data-dir", str(data)), scratch / "up.log")
+    command = offhook("up", "--port", str(port), "--data-dir", str(data))
+    hub = Part("offhook up", command, scratch / "up.log", QUIET)
     url = f"http://127.0.0.1:{port}"
     try:
         await hub.start(f"{url}/readyz")
@@ -103,7 +106,7 @@ async def _split(scratch: Path, data: Path) -> AsyncIterator[Servers]:
     postgres = EmbeddedPostgres(data)
     await postgres.start()
     port, watched = free_port(), free_port()
-    environment = {"OFFHOOK_DATABASE_URL": postgres.url, "OFFHOOK_DATA_DIR": str(data)}
+    environment = {**QUIET, "OFFHOOK_DATABASE_URL": postgres.url, "OFFHOOK_DATA_DIR": str(data)}
     api = Part("offhook api", offhook("api", "--port", str(port)), scratch / "api.log", environment)
     worker = Part(
         "offhook worker", offhook("worker", "--metrics-port", str(watched)), scratch / "worker.log", environment

@@ -14,8 +14,7 @@ from offhook.calls.shown import shown
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid, NotFound
 from offhook.events import Actor
-from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
-from offhook.http.pages import listed
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.providers import DialOne, OneOffIn
 
 PERSONAL = "leads:read-personal"

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
 
@@ -118,9 +119,8 @@ class Database:
     @asynccontextmanager
     async def transaction(self, tenant: Tenant) -> AsyncIterator[Tx]:
         """A transaction that sees this tenant only. Raises Unavailable when the database is away."""
-        begin = _BEGIN.format(workspace=sql.Literal(str(tenant.workspace)), environment=sql.Literal(tenant.environment))
         async with _borrow(self._app) as connection:
-            *_, now, wall = await _begin(connection, begin)
+            *_, now, wall = await _begin(connection, _begin_for(tenant))
             tx = Tx(connection, tenant, now, wall)
             async with _ending(tx):
                 yield tx
@@ -147,7 +147,15 @@ _BEGIN = sql.SQL(
     "begin; select set_config('offhook.workspace', {workspace}, true), set_config('offhook.environment', {environment}, true),"
     " coalesce(environment_now({workspace}, {environment}), now()), now()"
 )
-_BEGIN_ENGINE = sql.SQL("begin; select now()")
+_BEGIN_ENGINE = b"begin; select now()"
+
+
+@lru_cache(maxsize=4096)
+def _begin_for(tenant: Tenant) -> bytes:
+    """The text that begins a transaction of this tenant; spelt once, as it stands before every request."""
+    return _BEGIN.format(
+        workspace=sql.Literal(str(tenant.workspace)), environment=sql.Literal(tenant.environment)
+    ).as_bytes(None)
 
 
 def _pool(url: str, role: str, size: int) -> AsyncConnectionPool[Connection]:
@@ -176,7 +184,7 @@ async def _borrow(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connec
         await pool.putconn(connection)
 
 
-async def _begin(connection: Connection, statement: sql.SQL | sql.Composed) -> tuple[Any, ...]:
+async def _begin(connection: Connection, statement: bytes) -> tuple[Any, ...]:
     try:
         cursor = await connection.execute(statement)
         while cursor.nextset():

@@ -8,6 +8,7 @@ from offhook.compliance import Never, RuleBook, Wait, may_dial, suppressed
 from offhook.db import Tx
 from offhook.dialing import store
 from offhook.dialing.dispatch import room_of
+from offhook.dialing.gate import DAY_FULL, DAY_RULE, rooms_of_the_day
 from offhook.dialing.reactions import OVER, place_of
 from offhook.dialing.store import AttemptRow, CampaignRow
 from offhook.leads import Lead
@@ -15,15 +16,15 @@ from offhook.leads import Lead
 
 async def explain(tx: Tx, rules: RuleBook, lead: Lead) -> dict[str, Any]:
     """The lead's present blockers, each with its rule and its end where that is known, and every attempt so far."""
-    campaign = (await store.campaigns(tx, by_id=[lead.row.campaign_id]))[0]
+    # A campaign that refused all its leads can be deleted; they stay.
+    campaign = next(iter(await store.campaigns(tx, by_id=[lead.row.campaign_id])), None)
     attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
     planned = next((attempt for attempt in attempts if attempt.state == "planned"), None)
     blockers = [
         *_of_lead(lead, planned),
-        *_of_campaign(campaign),
         *await _of_lists(tx, lead),
-        *_of_law(lead, rules, tx.now, campaign),
-        *await _of_capacity(tx, campaign),
+        *await _of_the_day(tx, planned),
+        *(await _of_campaign(tx, campaign, lead, rules) if campaign else []),
     ]
     if planned and planned.due_at > tx.now:
         blockers.append(
@@ -55,10 +56,10 @@ def _of_lead(lead: Lead, planned: AttemptRow | None) -> list[dict[str, Any]]:
     return []
 
 
-def _of_campaign(campaign: CampaignRow) -> list[dict[str, Any]]:
-    if campaign.status == "running":
-        return []
-    return [_blocker("pause", "CAMPAIGN_PAUSED", f"The campaign is {campaign.status}.")]
+async def _of_campaign(tx: Tx, campaign: CampaignRow, lead: Lead, rules: RuleBook) -> list[dict[str, Any]]:
+    told = f"The campaign is {campaign.status}."
+    stands = [] if campaign.status == "running" else [_blocker("pause", "CAMPAIGN_PAUSED", told)]
+    return [*stands, *_of_law(lead, rules, tx.now, campaign), *await _of_capacity(tx, campaign)]
 
 
 async def _of_lists(tx: Tx, lead: Lead) -> list[dict[str, Any]]:
@@ -78,6 +79,13 @@ def _of_law(lead: Lead, rules: RuleBook, now: datetime, campaign: CampaignRow) -
             return [_blocker("window", code, "No legal hour is known in the next 14 days.", rule=rule)]
         case _:
             return []
+
+
+async def _of_the_day(tx: Tx, planned: AttemptRow | None) -> list[dict[str, Any]]:
+    room_at = (await rooms_of_the_day(tx, [planned]))[planned.id] if planned else tx.now
+    if room_at <= tx.now:
+        return []
+    return [_blocker("cadence", DAY_FULL, "The day's attempts are made.", rule=DAY_RULE, until=room_at)]
 
 
 async def _of_capacity(tx: Tx, campaign: CampaignRow) -> list[dict[str, Any]]:

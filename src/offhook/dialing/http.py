@@ -16,7 +16,8 @@ from offhook.dialing.setup import Campaigns
 from offhook.dialing.verbs import Verbs
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor
-from offhook.http import Answer, Caller, Door, Wire, caller, ref_of
+from offhook.http import Answer, Caller, Door, Wire, caller
+from offhook.http.resources import ref_of
 from offhook.leads import Lead, People
 
 Timeline = Callable[[Tx, Sequence[UUID]], Awaitable[list[Any]]]

@@ -14,7 +14,8 @@ from offhook.dialing.store import CampaignRow
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
 from offhook.events import Actor, Log, Transition
 from offhook.events.catalogue.campaigns import status_fact
-from offhook.http import External, Page, Ref, Wire, ref_of
+from offhook.http import Page, Wire
+from offhook.http.resources import External, Ref, ref_of
 from offhook.leads import Campaign
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]

@@ -15,8 +15,8 @@ from offhook.events import store, types
 from offhook.events.reading import opened
 from offhook.events.store import BEGINNING, EventRow, Wanted
 from offhook.events.stream import Streams
-from offhook.http import Answer, Caller, Door, Page, Ref, caller, page, ref_of
-from offhook.http.pages import listed
+from offhook.http import Answer, Caller, Door, Page, caller, listed, page
+from offhook.http.resources import Ref, ref_of
 from offhook.privacy import Vault
 
 GlobsOf = Callable[[Tx, Ref], Awaitable[Sequence[str]]]

@@ -8,20 +8,7 @@ whose objects are plain resources needs no routes of its own: see `resources`.
 
 from offhook.http.answer import Answer
 from offhook.http.door import Caller, Door, caller
-from offhook.http.pages import Page, page
-from offhook.http.resources import External, Ref, ref_of, resource_router
+from offhook.http.pages import Page, listed, page
 from offhook.http.wire import Wire
 
-__all__ = [
-    "Answer",
-    "Caller",
-    "Door",
-    "External",
-    "Page",
-    "Ref",
-    "Wire",
-    "caller",
-    "page",
-    "ref_of",
-    "resource_router",
-]
+__all__ = ["Answer", "Caller", "Door", "Page", "Wire", "caller", "listed", "page"]

@@ -10,8 +10,7 @@ from psycopg.errors import DeadlockDetected
 from offhook import ids
 from offhook.db import Database, GroupCommit, Tenant, Tx
 from offhook.errors import Fault, Invalid
-from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
-from offhook.http.pages import listed
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.problems import problem
 from offhook.leads import store
 from offhook.leads.erase import Erasures, Reason

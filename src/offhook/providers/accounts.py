@@ -9,7 +9,8 @@ from pydantic import Field, StringConstraints
 from offhook import clock, ids
 from offhook.db import Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
-from offhook.http import Page, Ref, Wire
+from offhook.http import Page, Wire
+from offhook.http.resources import Ref
 from offhook.providers import store
 from offhook.providers.registry import Providers
 

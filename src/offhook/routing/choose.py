@@ -50,11 +50,13 @@ async def choose(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: dateti
 
 async def confirm(tx: Tx, campaign_id: UUID, call_id: UUID, until: datetime) -> Placement | NoTarget:
     """Ask again for the slot of a call about to be transferred; another one when its own is no longer to be had."""
-    candidates = await store.candidates(tx)
     decision = ids.new()
     target = await store.held_slot(tx, call_id, until)
     if target is None:
+        # Given back first: the call's own lease is no reason why somebody could not take it.
         await store.release(tx, [call_id])
+    candidates = await store.candidates(tx)
+    if target is None:
         target = (await store.lease(tx, campaign_id, [call_id], until)).get(call_id)
     await store.record(tx, [(decision, call_id, "transfer", target, _record(candidates))])
     if target is None:

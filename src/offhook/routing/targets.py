@@ -8,7 +8,8 @@ from pydantic import Field, StringConstraints
 from offhook import clock, ids
 from offhook.db import Tx, Wakeups
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
-from offhook.http import Page, Ref, Wire
+from offhook.http import Page, Wire
+from offhook.http.resources import Ref
 from offhook.phone import NotAPhone, parse
 from offhook.routing import store
 

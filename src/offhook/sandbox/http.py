@@ -12,8 +12,7 @@ from pydantic import Field
 from offhook import access, clock, ids, jobs
 from offhook.db import Database, Tenant, Tx
 from offhook.errors import Conflict, Fault, Forbidden, Invalid, NotFound
-from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
-from offhook.http.pages import listed
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.jobs import Job, Outcome, progress
 from offhook.leads import LeadIn, Leads, Refused, Stored
 from offhook.sandbox.clock import BUDGET_S, VirtualClock

@@ -42,7 +42,7 @@ MEANINGS: Mapping[str, str] = {
 }
 """Every outcome in words, for the docs and for the names that a mix may use."""
 
-GRID_S = 5
+GRID_S = 10
 """Pretend calls move on a common beat, so that many fall due together and a virtual day takes few steps."""
 THRESHOLD = 70
 _PHRASE = "Please do not call me again."

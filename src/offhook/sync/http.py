@@ -8,8 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from offhook import clock, ids
 from offhook.compliance.suppression import page as suppressions_page
 from offhook.db import Tx
-from offhook.http import Answer, Caller, Door, Page, Wire, caller, page
-from offhook.http.pages import listed
+from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.sync.optouts import OptOuts
 from offhook.sync.postbacks import PostBacks
 from offhook.sync.wire import OptOutIn, PostBackIn

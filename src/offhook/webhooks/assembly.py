@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from offhook.db import Database, Tx, Wakeups
 from offhook.events import Log
-from offhook.http import Door, Ref
+from offhook.http import Door
+from offhook.http.resources import Ref
 from offhook.jobs import Inside, Outside
 from offhook.outbound import Outbound
 from offhook.privacy import Vault

@@ -26,7 +26,8 @@ from offhook.events.catalogue.webhooks import (
     WebhookTest,
 )
 from offhook.events.types import every_type
-from offhook.http import Page, Ref
+from offhook.http import Page
+from offhook.http.resources import Ref
 from offhook.privacy import Vault
 from offhook.webhooks import delivery_store, globs, lane_store, store
 from offhook.webhooks.directory import Directory, seal_secret

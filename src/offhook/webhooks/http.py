@@ -13,8 +13,8 @@ from offhook import ids
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid, NotFound
 from offhook.events.types import check_glob
-from offhook.http import Answer, Caller, Door, External, Page, Ref, caller, page, ref_of, resource_router
-from offhook.http.pages import listed
+from offhook.http import Answer, Caller, Door, Page, caller, listed, page
+from offhook.http.resources import External, Ref, ref_of, resource_router
 from offhook.webhooks import delivery_store
 from offhook.webhooks.deliveries import Deliveries, shown
 from offhook.webhooks.delivery_store import DeliveryRow, Status, Wanted, like

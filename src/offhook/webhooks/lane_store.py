@@ -128,6 +128,8 @@ class Claimed:
     wrapped: bytes | None
 
 
+# The event is asked for by order and bound, not by equality alone: a plan made while the day's partition was empty would
+# else take any index that knows the tenant, and walk through all of its events once the partition is full.
 CLAIM = (
     "with c as materialized (select x.delivery_id from unnest(%(endpoint)b::uuid[], %(room)b::int[], %(ahead)b::interval[]) e(id, room, ahead)"
     "  cross join lateral (select delivery_id from due where endpoint_id = e.id and due_at <= now() + e.ahead"
@@ -136,11 +138,12 @@ CLAIM = (
     " select u.workspace_id, u.environment, u.delivery_id, u.endpoint_id, u.event_id, u.leased_until, u.fence, u.tries,"
     "  case when u.first_try_at is null then 0 when not u.replay then u.tries else"
     "   (select count(*) from try t where t.delivery_id = u.delivery_id and t.at >= u.first_try_at)::int end,"
-    "  u.first_try_at, u.replay, v.* from u cross join lateral ("
-    "   select e.type, e.subject_type, e.subject_id, e.sequence, e.occurred_at, e.person_id, e.body, k.epoch, k.wrapped from event e"
-    "   left join lateral (select epoch, wrapped from person_key k where k.workspace_id = e.workspace_id and k.environment = e.environment"
-    "    and k.person_id = e.person_id and k.class = 'operational' offset 0) k on true"
-    "   where e.workspace_id = u.workspace_id and e.environment = u.environment and e.written_at = u.event_at and e.id = u.event_id offset 0) v"
+    "  u.first_try_at, u.replay, v.type, v.subject_type, v.subject_id, v.sequence, v.occurred_at, v.person_id, v.body, k.epoch, k.wrapped"
+    " from u cross join lateral (select * from event e where e.workspace_id = u.workspace_id and e.environment = u.environment"
+    "   and e.written_at = u.event_at and e.id >= u.event_id order by e.id limit 1) v"
+    " left join lateral (select epoch, wrapped from person_key p where p.workspace_id = u.workspace_id and p.environment = u.environment"
+    "   and p.person_id = v.person_id and p.class = 'operational' offset 0) k on true"
+    " where v.id = u.event_id"
 )
 
 

@@ -1,0 +1,272 @@
+"""What people do to one lead, and what they are told about it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.journeys.invariants import gaps
+from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, TRANSFERRED, Stage
+
+from offhook.leads import LeadIn
+
+Lead = Callable[..., LeadIn]
+
+
+async def verb(stage: Stage, lead: str, name: str, body: Any = None) -> Any:
+    return await stage.post(f"/v1/leads/{lead}/{name}", body)
+
+
+async def numbers(stage: Stage, lead: str) -> list[tuple[int, str]]:
+    return [(attempt["n"], attempt["state"]) for attempt in await stage.attempts(lead)]
+
+
+async def reconnect(stage: Stage, lead: str, **data: Any) -> Any:
+    return await stage.post("/v1/postbacks", {"type": "reconnect", "lead_id": lead, "data": data})
+
+
+async def test_a_paused_lead_is_not_dialed_until_it_is_resumed(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await verb(stage, lead, "pause")
+    await stage.passes(hours=5)
+    assert await stage.calls(lead) == []
+
+    await verb(stage, lead, "resume")
+    await stage.settle()
+
+    assert len(await stage.calls(lead)) == 1
+
+
+async def test_a_pause_eats_no_attempt(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(minutes=5)
+
+    for _ in range(3):
+        await verb(stage, lead, "pause")
+        await verb(stage, lead, "resume")
+    await stage.passes(minutes=5)
+
+    assert await numbers(stage, lead) == [(1, "resolved"), (2, "resolved"), (3, "planned")]
+
+
+async def test_pausing_twice_is_pausing_once(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+
+    first, second = await verb(stage, lead, "pause"), await verb(stage, lead, "pause")
+
+    assert first == second
+    assert await stage.count("lead.cadence_paused", lead) == 1
+
+
+async def test_a_lead_paused_during_its_call_is_not_called_again_after_it(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.settle()
+
+    await verb(stage, lead, "pause")
+    await stage.passes(days=3)
+
+    assert await stage.status(lead) == "paused"
+    assert await numbers(stage, lead) == [(1, "resolved"), (2, "paused")]
+
+
+async def test_a_lead_resumed_at_night_waits_for_the_morning(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await verb(stage, lead, "pause")
+    await stage.until("2026-11-24T04:00Z")
+
+    resumed = await verb(stage, lead, "resume")
+
+    assert resumed["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
+
+
+async def test_a_callback_takes_the_place_of_what_was_planned(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(minutes=5)
+
+    await verb(stage, lead, "callback", {"at": "2026-11-23T17:00:00Z"})
+    await stage.until("2026-11-23T17:05Z")
+
+    assert [call["started_at"][:16] for call in await stage.calls(lead)] == ["2026-11-23T15:00", "2026-11-23T17:00"]
+    assert [n for n, _ in await numbers(stage, lead)] == [1, 2, 3]
+
+
+async def test_a_callback_asked_for_at_night_is_planned_for_the_morning(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(minutes=5)
+
+    planned = await verb(stage, lead, "callback", {"at": "2026-11-24T03:00:00Z"})
+
+    assert planned["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
+
+
+async def test_a_callback_without_an_offset_is_refused(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+
+    refusal = await stage.post(f"/v1/leads/{lead}/callback", {"at": "2026-11-24T15:00:00"}, 422)
+
+    assert [fault["param"] for fault in refusal["errors"]] == ["at"]
+
+
+async def test_nobody_who_is_over_is_called_back_paused_or_resumed(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=ASKS_TO_STOP))
+    await stage.post("/v1/opt-outs", {"channel": "web", "lead_id": lead})
+
+    refusals = [
+        await stage.post(f"/v1/leads/{lead}/{name}", body, 409)
+        for name, body in (("pause", None), ("resume", None), ("callback", {"at": "2026-11-24T15:00:00Z"}))
+    ]
+
+    assert {refusal["code"] for refusal in refusals} == {"lead_is_over"}
+
+
+async def test_a_reconnect_starts_the_cadence_anew_and_uses_no_number_twice(stage: Stage, a_lead: Lead) -> None:
+    await stage.cadence(gaps_s=[0, 3600], attempts_in_all=2)
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(hours=3)
+    assert await stage.status(lead) == "exhausted"
+
+    await reconnect(stage, lead)
+    await stage.passes(days=2)
+
+    assert await numbers(stage, lead) == [(n, "resolved") for n in (1, 2, 3, 4)]
+    assert await stage.status(lead) == "exhausted"
+
+
+async def test_a_reconnect_asked_for_later_is_dialed_later(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+    await stage.passes(hours=1)
+
+    await reconnect(stage, lead, at="2026-11-25T16:00:00Z")
+    await stage.until("2026-11-25T15:59Z")
+    assert len(await stage.calls(lead)) == 1
+    await stage.until("2026-11-25T16:05Z")
+
+    assert len(await stage.calls(lead)) == 2
+
+
+async def test_a_reconnect_during_a_call_is_refused_and_not_forgotten_in_silence(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+    await stage.settle()
+
+    refusal = await stage.post("/v1/postbacks", {"type": "reconnect", "lead_id": lead}, 409)
+
+    assert refusal["code"] == "already_in_flight"
+
+
+async def test_a_lead_keeps_the_plan_it_began_with(stage: Stage, a_lead: Lead) -> None:
+    campaign = await stage.get(f"/v1/campaigns/{await stage.campaign()}")
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(minutes=5)
+
+    plan = {"gaps_s": [0, 60], "attempts_per_day": 3, "attempts_in_all": 6, "outcomes": {}}
+    changed = await stage.patch(f"/v1/cadences/{campaign['cadence_id']}", {"plan": plan})
+
+    assert changed["cadence_version"] == 2
+    planned = datetime.fromisoformat((await stage.attempts(lead))[1]["due_at"])
+    assert timedelta(hours=4) <= planned - datetime.fromisoformat("2026-11-23T15:00Z") < timedelta(hours=4, minutes=2)
+
+
+async def test_calls_go_on_when_their_campaign_is_given_another_cadence(stage: Stage, a_lead: Lead) -> None:
+    first = await stage.get(f"/v1/campaigns/{await stage.campaign()}")
+    plan = {"gaps_s": [0, 600]}
+    await stage.patch(f"/v1/cadences/{first['cadence_id']}", {"plan": plan})
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.settle()
+
+    await stage.cadence(gaps_s=[0, 7200])
+    await stage.passes(hours=1)
+
+    (call,) = await stage.calls(lead)
+    assert call["status"] == "ended"
+    assert await numbers(stage, lead) == [(1, "resolved"), (2, "planned")]
+
+
+async def test_explain_names_every_blocker_and_when_the_answer_changes(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(minutes=5)
+    await stage.target(slots=0)
+    await stage.post(f"/v1/campaigns/{await stage.campaign()}/pause")
+    await stage.at("2026-11-23T18:59:00Z")
+    await stage.at("2026-11-22T06:00:00Z")
+
+    told = await stage.get(f"/v1/leads/{lead}/explain")
+
+    assert {one["code"] for one in told["blockers"]} == {
+        "CAMPAIGN_PAUSED", "NO_CAPACITY", "WINDOW_CLOSED", "NOT_YET_DUE",
+    }  # fmt: skip
+    assert (told["would_dial_now"], told["changes_at"]) == (False, None)
+
+
+async def test_explain_says_when_the_last_known_blocker_ends(stage: Stage, a_lead: Lead) -> None:
+    await stage.at("2026-11-24T04:00Z")
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    told = await stage.get(f"/v1/leads/{lead}/explain")
+
+    assert told["changes_at"] == told["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
+
+
+async def test_explain_says_yes_when_nothing_is_in_the_way(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+
+    told = await stage.get(f"/v1/leads/{lead}/explain")
+
+    assert (told["would_dial_now"], told["blockers"]) == (True, [])
+
+
+async def test_explain_tells_of_a_day_that_is_full(stage: Stage, a_lead: Lead) -> None:
+    await stage.cadence(gaps_s=[0, 60], attempts_per_day=1)
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(minutes=5)
+
+    await verb(stage, lead, "pause")
+    await verb(stage, lead, "resume")
+
+    assert (await stage.blockers(lead))["ATTEMPTS_PER_DAY"] is not None
+
+
+async def test_explain_tells_of_a_number_that_said_stop(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+    await stage.post("/v1/opt-outs", {"channel": "sms", "lead_id": lead})
+
+    assert await stage.blockers(lead) == {"LEAD_OPTED_OUT": None, "DNC_INTERNAL": None}
+
+
+async def test_the_timeline_tells_the_lead_and_its_calls_completely_and_in_order(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+    await stage.passes(hours=1)
+
+    timeline = (await stage.get(f"/v1/leads/{lead}/timeline"))["data"]
+
+    log = [event["event_id"] for event in await stage.events() if event["correlation_id"] == lead]
+    assert gaps(timeline) == []
+    assert {event["event_id"] for event in timeline} == set(log)
+    at = [event["recorded_at"] for event in timeline]
+    assert at == sorted(at)
+
+
+async def test_progress_counts_attempts_by_what_they_came_to(stage: Stage, a_lead: Lead) -> None:
+    phones = (NO_ANSWER, TRANSFERRED, ASKS_TO_STOP)
+    await stage.send(*(a_lead(phone=phone) for phone in phones))
+    await stage.passes(minutes=30)
+
+    progress = await stage.get(f"/v1/campaigns/{await stage.campaign()}/progress")
+
+    assert progress["attempts"]["resolved"] == {"no_answer": 1, "opt_out": 1, "transferred": 1}
+    assert (progress["attempts"]["planned"], progress["attempts"]["dialing"]) == (1, 0)
+
+
+async def test_a_campaign_that_leads_belong_to_is_not_deleted(stage: Stage, a_lead: Lead) -> None:
+    await stage.send(a_lead())
+
+    refusal = await stage.api.delete(f"/v1/campaigns/{await stage.campaign()}")
+
+    assert (refusal.status, refusal.json["references"]) == (409, ["1 leads"])
+
+
+async def test_a_rejected_lead_is_explained_also_when_its_campaign_is_gone(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(consent=[]))
+
+    deleted = await stage.api.delete(f"/v1/campaigns/{await stage.campaign()}")
+
+    assert deleted.status == 204
+    assert await stage.blockers(lead) == {"LEAD_REJECTED": None}

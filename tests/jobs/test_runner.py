@@ -1,0 +1,193 @@
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from offhook.db import Database, Tenant, Tx
+from offhook.jobs import Done, GiveUp, Job, Outcome, RetryAt
+from offhook.jobs.runner import BATCH
+
+HOUR = timedelta(hours=1)
+
+
+async def done(job: Job) -> Outcome:
+    return Done()
+
+
+async def test_a_key_that_is_enqueued_twice_runs_once(shop: Any) -> None:
+    first = await shop.enqueue("inside", "k")
+    second = await shop.enqueue("inside", "k")
+
+    await shop.runner().drain(shop.tenant)
+
+    assert shop.ran == ["k"]
+    assert first == second
+
+
+async def test_enqueuing_a_key_again_moves_its_job_earlier_and_never_later(shop: Any) -> None:
+    now = await shop.now()
+    await shop.enqueue("inside", "k", at=now + 2 * HOUR)
+
+    await shop.enqueue("inside", "k", at=now + HOUR)
+    await shop.enqueue("inside", "k", at=now + 3 * HOUR)
+
+    assert [job["run_at"] for job in await shop.waiting()] == [now + HOUR]
+
+
+async def test_a_key_that_is_enqueued_while_it_runs_runs_once_more(shop: Any) -> None:
+    async def enqueued_meanwhile(job: Job) -> Outcome:
+        if len(shop.ran) == 1:
+            await shop.enqueue("outside", "k")
+            await shop.enqueue("outside", "k")
+        return Done()
+
+    await shop.enqueue("outside", "k")
+
+    await shop.runner(outside=enqueued_meanwhile).drain(shop.tenant)
+
+    assert shop.ran == ["k", "k"]
+    assert await shop.waiting() == []
+
+
+async def test_a_job_whose_transaction_rolled_back_never_runs(shop: Any, database: Database, tenant: Tenant) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction(tenant) as tx:
+            await enqueue_and_fail(tx)
+
+    await shop.runner().drain(tenant)
+
+    assert shop.ran == []
+
+
+async def enqueue_and_fail(tx: Tx) -> None:
+    from offhook import jobs
+
+    await jobs.enqueue(tx, "inside", {}, key="k")
+    raise ZeroDivisionError
+
+
+async def test_a_dead_workers_job_is_taken_over_and_its_late_settling_does_nothing(shop: Any) -> None:
+    dead_man_wakes, taken_over = asyncio.Event(), asyncio.Event()
+
+    async def hangs(job: Job) -> Outcome:
+        await dead_man_wakes.wait()
+        return Done()
+
+    async def takes_over(job: Job) -> Outcome:
+        taken_over.set()
+        return RetryAt(job.run_at + HOUR, "not yet")
+
+    await shop.enqueue("outside", "k")
+    dead = asyncio.create_task(shop.runner(outside=hangs).drain_once(shop.tenant))
+    await until(lambda: shop.ran == ["k"])
+    await shop.let_the_leases_run_out()
+    await shop.runner(outside=takes_over).drain_once(shop.tenant)
+
+    dead_man_wakes.set()
+    await dead
+
+    assert taken_over.is_set()
+    assert [(job["key"], job["fence"]) for job in await shop.waiting()] == [("k", 2)]
+
+
+@pytest.mark.parametrize("kind", ["inside", "outside"])
+async def test_a_job_that_fails_is_put_back_and_its_batch_is_done(shop: Any, kind: str) -> None:
+    async def fails_when_bad(job: Job) -> Outcome:
+        if job.key == "bad":
+            raise RuntimeError("a bad job")
+        return Done()
+
+    now = await shop.now()
+    for key in ("a", "bad", "b"):
+        await shop.enqueue(kind, key)
+
+    await shop.runner(outside=fails_when_bad).drain(shop.tenant)
+
+    assert {"a", "b"} <= set(shop.ran)
+    (left,) = await shop.waiting()
+    assert (left["key"], left["failures"]) == ("bad", 1)
+    assert left["run_at"] - now >= timedelta(seconds=5)
+
+
+async def test_a_failed_jobs_message_is_nowhere_stored(shop: Any, database: Database, tenant: Tenant) -> None:
+    await shop.enqueue("inside", "bad")
+
+    await shop.runner().drain(tenant)
+
+    async with database.transaction(tenant) as tx:
+        assert await tx.row("select last_error from job") == ("RuntimeError",)
+
+
+async def test_waiting_for_its_time_does_not_count_as_a_failure(shop: Any) -> None:
+    now = await shop.now()
+
+    async def not_yet(job: Job) -> Outcome:
+        return RetryAt(now + HOUR, "not yet")
+
+    await shop.enqueue("outside", "k")
+    await shop.runner(outside=not_yet).drain(shop.tenant)
+
+    assert [(job["run_at"], job["failures"]) for job in await shop.waiting()] == [(now + HOUR, 0)]
+
+
+async def test_a_job_that_is_given_up_is_gone(shop: Any) -> None:
+    async def never(job: Job) -> Outcome:
+        return GiveUp("it cannot be done")
+
+    await shop.enqueue("outside", "k")
+    await shop.runner(outside=never).drain(shop.tenant)
+
+    assert await shop.waiting() == []
+
+
+async def test_two_runners_run_every_job_once(shop: Any) -> None:
+    for n in range(60):
+        await shop.enqueue("inside" if n % 2 else "outside", f"{n}")
+    runners = [shop.runner(outside=done), shop.runner(outside=done)]
+
+    await asyncio.gather(*(runner.drain_once(shop.tenant, most=7) for _ in range(12) for runner in runners))
+    await runners[0].drain(shop.tenant)
+
+    assert sorted(shop.ran, key=int) == [f"{n}" for n in range(60)]
+
+
+async def test_a_slow_job_of_one_tenant_holds_up_no_other(shop: Any, stranger: Tenant) -> None:
+    async def hangs(job: Job) -> Outcome:
+        await asyncio.Event().wait()
+        return Done()
+
+    await shop.enqueue("outside", "slow")
+    runner = shop.runner(outside=hangs)
+    running = asyncio.create_task(runner.run())
+    await until(lambda: shop.ran == ["slow"])
+
+    await shop.enqueue("inside", "quick", tenant=stranger)
+    runner.wake()
+    await until(lambda: shop.ran == ["slow", "quick"])
+
+    await cancelled(running)
+
+
+async def test_a_backlog_of_one_tenant_does_not_hide_anothers_job(shop: Any, stranger: Tenant) -> None:
+    for n in range(BATCH + 50):
+        await shop.enqueue("inside", f"{n}")
+    await shop.enqueue("inside", "lonely", tenant=stranger)
+
+    running = asyncio.create_task(shop.runner().run())
+    await until(lambda: len(shop.ran) == BATCH + 51)
+
+    assert shop.ran.index("lonely") <= BATCH
+    await cancelled(running)
+
+
+async def until(reached: Any) -> None:
+    """Yield to the loop until it is so; a test that waits in vain fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while not reached():
+            await asyncio.sleep(0.001)
+
+
+async def cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

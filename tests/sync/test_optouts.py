@@ -1,0 +1,205 @@
+"""Everybody who says stop, on whatever channel and however they are named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.journeys.invariants import contacts_after_stop
+from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, TRANSFERRED, Stage, side_by_side
+
+from offhook.leads import LeadIn
+
+Lead = Callable[..., LeadIn]
+
+
+async def opt_out(stage: Stage, status: int = 201, **wish: Any) -> Any:
+    return await stage.post("/v1/opt-outs", {"channel": "web", **wish}, status)
+
+
+@pytest.mark.parametrize("channel", ["voice", "sms", "email", "web", "crm"])
+async def test_a_stop_on_any_channel_stops_the_calls(stage: Stage, a_lead: Lead, channel: str) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    told = await opt_out(stage, channel=channel, lead_id=lead)
+    await stage.passes(days=2)
+
+    assert (told["attempts_cancelled"], told["calls_cut"]) == (1, [])
+    assert await stage.calls(lead) == []
+    assert [event["data"]["channel"] for event in await stage.events("lead.opted_out", lead)] == [channel]
+
+
+@pytest.mark.parametrize("by", ["phone", "lead_id", "client_ref_id"])
+async def test_a_person_is_named_by_number_id_or_reference(stage: Stage, a_lead: Lead, by: str) -> None:
+    body = a_lead(phone=NO_ANSWER)
+    (lead,) = await stage.send(body)
+    names = {"phone": NO_ANSWER, "lead_id": lead, "client_ref_id": body.client_ref_id}
+
+    await opt_out(stage, **{by: names[by]})
+
+    assert await stage.status(lead) == "opted_out"
+
+
+async def test_a_number_is_the_same_however_it_is_written(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    await opt_out(stage, phone="(212) 555-0190")
+
+    assert await stage.status(lead) == "opted_out"
+
+
+async def test_a_stop_of_a_number_that_nobody_knows_holds_when_its_lead_comes(stage: Stage, a_lead: Lead) -> None:
+    told = await opt_out(stage, phone=NO_ANSWER)
+
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    assert (told["attempts_cancelled"], told["calls_cut"]) == (0, [])
+    assert (await stage.lead(lead))["preflight"]["codes"] == ["DNC_INTERNAL"]
+
+
+async def test_a_stop_repeated_is_answered_like_the_first_one(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+
+    first = await opt_out(stage, lead_id=lead)
+    again = await opt_out(stage, 200, lead_id=lead)
+
+    assert again == first
+    assert await stage.count("suppression.added") == 1
+
+
+async def test_a_stop_on_a_second_channel_is_kept_too_and_stops_nothing_more(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+    first = await opt_out(stage, channel="sms", lead_id=lead)
+
+    second = await opt_out(stage, channel="email", lead_id=lead)
+
+    assert (second["suppression_ids"], second["attempts_cancelled"]) == (first["suppression_ids"], 0)
+    assert await stage.count("lead.opted_out") == 1
+
+
+async def test_the_e_mail_address_of_the_lead_is_suppressed_with_its_number(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(contact={"phone": NO_ANSWER, "email": "Michael@example.com"}))
+
+    told = await opt_out(stage, lead_id=lead)
+
+    assert len(told["suppression_ids"]) == 2
+    kinds = {one["kind"] for one in (await stage.get("/v1/suppressions"))["data"]}
+    assert kinds == {"phone", "email"}
+
+
+async def test_an_address_alone_can_be_stopped(stage: Stage) -> None:
+    told = await opt_out(stage, email="nobody@example.com")
+
+    assert len(told["suppression_ids"]) == 1
+    assert (await stage.get("/v1/suppressions"))["data"][0]["kind"] == "email"
+
+
+async def test_every_lead_that_has_the_number_is_stopped(stage: Stage, a_lead: Lead) -> None:
+    first, second = a_lead(phone=NO_ANSWER), a_lead(phone=NO_ANSWER)
+    (erased,) = await stage.send(first)
+    await stage.post(f"/v1/leads/{erased}/erase", {"suppress": False})
+    (lead,) = await stage.send(second)
+
+    await opt_out(stage, phone=NO_ANSWER)
+
+    assert [await stage.status(one) for one in (erased, lead)] == ["erased", "opted_out"]
+
+
+async def test_a_ringing_call_is_cut(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(seconds=10)
+    (ringing,) = await stage.calls(lead)
+    assert ringing["status"] == "ringing"
+
+    told = await opt_out(stage, phone=NO_ANSWER)
+    await stage.settle()
+
+    (call,) = await stage.calls(lead)
+    assert (told["calls_cut"], told["attempts_cancelled"]) == ([call["id"]], 0)
+    assert (call["status"], call["end_reason"]) == ("ended", "opt_out")
+
+
+async def test_a_stop_while_talking_to_a_human_ends_the_call_and_frees_the_human(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+    await stage.passes(minutes=2)
+    assert await stage.count("transfer.bridged") == 1
+
+    await opt_out(stage, lead_id=lead)
+    await stage.settle()
+
+    assert [call["end_reason"] for call in await stage.calls(lead)] == ["opt_out"]
+    assert await stage.count("transfer.released") == 1
+
+
+async def test_a_call_that_was_cut_is_not_followed_by_another(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(seconds=10)
+
+    await opt_out(stage, phone=NO_ANSWER)
+    await stage.passes(days=3)
+
+    assert len(await stage.calls(lead)) == 1
+    assert [attempt["state"] for attempt in await stage.attempts(lead)] == ["resolved"]
+
+
+async def test_a_person_who_asks_in_the_call_is_never_called_again(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=ASKS_TO_STOP))
+
+    await stage.passes(days=3)
+
+    (call,) = await stage.calls(lead)
+    assert (call["end_reason"], call["opt_out"]) == ("opt_out", True)
+    assert await stage.status(lead) == "opted_out"
+    assert [event["data"]["channel"] for event in await stage.events("lead.opted_out")] == ["voice"]
+
+
+async def test_the_suppressions_name_nobody(stage: Stage) -> None:
+    await opt_out(stage, phone=NO_ANSWER)
+
+    (listed,) = (await stage.get("/v1/suppressions"))["data"]
+
+    assert listed["source"] == "web"
+    assert NO_ANSWER[-4:] not in str({name: listed[name] for name in listed if name != "id"})
+
+
+async def test_stops_at_the_same_moment_are_one_suppression(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    ways = [{"phone": NO_ANSWER}, {"lead_id": lead}, {"phone": NO_ANSWER, "channel": "sms"}] * 3
+
+    replies = await side_by_side(
+        *[lambda one=way: stage.api.post("/v1/opt-outs", {"channel": "web", **one}) for way in ways]
+    )
+
+    assert {reply.status for reply in replies} == {200, 201}
+    assert await stage.count("suppression.added") == 1
+    assert await stage.count("lead.opted_out") == 1
+
+
+async def test_a_stop_survives_the_erasure_of_the_person(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await opt_out(stage, lead_id=lead)
+    await stage.post(f"/v1/leads/{lead}/erase")
+
+    (again,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(days=2)
+
+    assert (await stage.lead(again))["preflight"]["codes"] == ["DNC_INTERNAL"]
+    assert contacts_after_stop(await stage.events()) == []
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{}, {"phone": NO_ANSWER, "email": "a@example.com"}, {"phone": "12"}, {"phone": NO_ANSWER, "channel": "fax"}],
+)
+async def test_a_stop_that_names_nobody_or_two_is_refused(stage: Stage, wish: dict[str, str]) -> None:
+    await opt_out(stage, 422, **wish)
+
+    assert await stage.count("suppression.added") == 0
+
+
+async def test_a_stop_at_acme_does_not_stop_a_stranger(stage: Stage, a_lead: Lead, client_of: Any) -> None:
+    theirs = client_of(stage.house.app, (await stage.house.new_workspace("Stranger")).test_key)
+    await opt_out(stage, phone=NO_ANSWER)
+
+    reply = await theirs.post("/v1/leads", a_lead(phone=NO_ANSWER).model_dump(mode="json"))
+
+    assert "DNC_INTERNAL" not in reply.json["preflight"]["codes"]

@@ -1,0 +1,94 @@
+"""The hot statements touch the rows that they need and no others, however full or old the tables and the plans are."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from tests.webhooks.conftest import Receiver, Room
+
+from offhook import ids
+from offhook.webhooks import lane_store
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+SCANNED = re.compile(r"Seq Scan on (due|delivery|event|try)")
+JOINED = re.compile(r"(Hash|Merge) (Left |Semi |Anti )?Join")
+READ_WHOLE = re.compile(
+    r"(?:Index|Bitmap Heap).* on (?:due|event)\S*(?: \w+)?  \(.*\n(?!.*(Index Cond|Recheck Cond|Disabled))"
+)
+MANY = 4000
+
+
+def _settled(count: int) -> dict[str, Any]:
+    some = [ids.new() for _ in range(count)]
+    tries = {
+        "w": some, "e": ["live"] * count, "written_at": [NOW] * count, "d": some, "n": [0] * count, "at": [NOW] * count,
+        "status": [200] * count, "code": [None] * count, "text": [None] * count, "replay": [False] * count,
+        "tombstone": [False] * count, "response": [None] * count,
+        **{name: [1.5] * count for name in ("dns", "connect", "tls", "first_byte", "total")},
+    }  # fmt: skip
+    again = {"again": some[:5], "again_at": [NOW] * 5, "made": [1] * 5, "first": [NOW] * 5}
+    return {**tries, **again, "over": some[5:], "fence": 0}
+
+
+def _claimed(count: int) -> dict[str, Any]:
+    return {
+        "endpoint": [ids.new() for _ in range(count)],
+        "room": [64] * count,
+        "ahead": [timedelta(days=1)] * count,
+        "lease": lane_store.LEASE,
+    }
+
+
+STATEMENTS: list[tuple[str, dict[str, Any]]] = [
+    (lane_store.SETTLE, _settled(500)),
+    (lane_store.CLAIM, _claimed(20)),
+    (lane_store.WAITING, {}),
+    (lane_store.WAITING_OF_TENANT, {"ws": ids.new(), "env": "live"}),
+]
+
+
+@pytest.fixture(params=["empty", "empty and analysed", "full", "full and analysed"])
+async def state(request: pytest.FixtureRequest, room: Room, receiver: Receiver, database_url: str) -> str:
+    if "full" in request.param:
+        told = await room.endpoint(receiver.url)
+        await room.do(room.webhooks.endpoints.pause, told.id)
+        for _ in range(4):
+            await room.happens(MANY // 4)
+    if "analysed" in request.param:
+        with psycopg.connect(database_url, autocommit=True) as owner:
+            for table in ("due", "delivery", "event", "try", "person_key", "environment", "endpoint"):
+                owner.execute(f"analyze {table}")
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("statement", "parameters"), STATEMENTS, ids=["settle", "claim", "waiting", "waiting_of_one"])
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_no_hot_statement_reads_or_joins_a_whole_table(
+    room: Room, state: str, statement: str, parameters: dict[str, Any], mode: str
+) -> None:
+    async with room.database.engine() as tx:
+        await tx.run(f"set local plan_cache_mode = {mode}")
+        rows = await tx.connection.execute("explain " + statement, parameters, prepare=True)
+        plan = "\n".join([row[0] async for row in rows])
+
+    assert not SCANNED.search(plan), plan
+    assert not JOINED.search(plan), plan
+    assert "epoch_xid" not in plan, plan  # the index of the whole log: all events of the tenant
+    if statement in (lane_store.SETTLE, lane_store.CLAIM):
+        assert not READ_WHOLE.search(plan), plan
+
+
+async def test_fan_out_reads_one_row_beside_what_it_writes(room: Room, state: str) -> None:
+    parameters: dict[str, Any] = {
+        "ws": room.tenant.workspace, "env": "sandbox", "generation": 1, "now": NOW, "wall": NOW, "until": NOW,
+        **{name: [ids.new()] for name in ("delivery", "event", "endpoint", "subject")},
+        "type": ["lead.accepted"], "sequence": [1], "held": [False], "leased": [True],
+    }  # fmt: skip
+    async with room.database.transaction(room.tenant) as tx:
+        rows = await tx.connection.execute("explain " + lane_store.INSERT, parameters)
+        plan = "\n".join([row[0] async for row in rows])
+
+    assert not SCANNED.search(plan), plan
+    assert not JOINED.search(plan), plan
