@@ -29,6 +29,7 @@ from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncA
 from offhook.events.stream import announce
 from offhook.http import Door
 from offhook.http import progress as progress_http
+from offhook.http import receipts as receipts_http
 from offhook.http.resources import resource_router
 from offhook.jobs import Inside, Job, Outcome, Outside, Runner
 from offhook.leads import Erasures, Imports, Lead, Leads, People, preflight
@@ -172,6 +173,7 @@ class House:
             events_http.router(door, self.database, self.vault, self.wakeups, self.webhooks.globs_of),
             access_http.router(door, self.authenticator),
             progress_http.router(door),
+            receipts_http.router(door, self.vault),
             sandbox_http.router(
                 door, self.database, self.clock, self.leads, Inbox(self.vault), self.webhooks.signed_by_us
             ),

@@ -173,6 +173,14 @@ class Vault:
         )
         return Receipt(*row) if row else None
 
+    async def receipt(self, tx: Tx, id: UUID) -> Receipt | None:
+        """The receipt with this id; None when there is none."""
+        row = await tx.row(
+            "select id, document, signature from receipt where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+            {**tx.keys, "id": id},
+        )
+        return Receipt(*row) if row else None
+
     def was_shredded(self, person: UUID) -> bool:
         """Whether this process has heard of the person's erasure: what is in memory about them must not be sent."""
         return person in self._shredded
