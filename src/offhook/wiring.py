@@ -235,10 +235,11 @@ class House:
             await access.create_workspace(tx, name)
             await set_up_campaign(tx, None)
             live_key = await access.issue_key(tx, "First key", ["*"])
-        async with self.database.transaction(Tenant(live.workspace, "sandbox")) as tx:
-            await routing.set_up(tx)
-            await set_up_campaign(tx, await self.providers.add(tx, "sandbox", "Pretend platform", is_default=True))
-            test_key = await access.issue_key(tx, "First key", ["*"])
+            async with tx.in_environment("sandbox") as sandbox:
+                await routing.set_up(sandbox)
+                account = await self.providers.add(sandbox, "sandbox", "Pretend platform", is_default=True)
+                await set_up_campaign(sandbox, account)
+                test_key = await access.issue_key(sandbox, "First key", ["*"])
         return Credentials(ids.show("ws", live.workspace), live_key.shown, test_key.shown)
 
     async def _advance_on(self, job: Job) -> Outcome:

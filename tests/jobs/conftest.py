@@ -1,64 +1,9 @@
-"""A runner over a real database, and a handler that notes what ran."""
-
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+"""A shop of runners for every test of jobs."""
 
 import pytest
+from tests.jobs.shop import Shop
 
-from offhook import jobs
-from offhook.db import Database, Tenant, Tx, Wakeups
-from offhook.jobs import Done, Inside, Job, Outcome, Outside, Runner
-
-Act = Callable[[Job], Awaitable[Outcome]]
-
-
-class Shop:
-    """Runners of one installation, the jobs they are given, and the keys of those that ran, in order."""
-
-    def __init__(self, database: Database, wakeups: Wakeups, tenant: Tenant) -> None:
-        self.database, self.wakeups, self.tenant = database, wakeups, tenant
-        self.ran: list[str] = []
-
-    async def enqueue(
-        self, kind: str, key: str | None = None, *, at: datetime | None = None, tenant: Tenant | None = None
-    ) -> UUID:
-        async with self.database.transaction(tenant or self.tenant) as tx:
-            return await jobs.enqueue(tx, kind, {}, key=key, run_at=at)
-
-    def runner(self, **acts: Act) -> Runner:
-        """A process. Its inside jobs are of the kind `inside`; each named act handles outside jobs of that kind."""
-        outside = {kind: Outside(self._noting(act)) for kind, act in acts.items()}
-        return Runner(self.database, self.wakeups, {"inside": Inside(self._all_done), **outside})
-
-    async def now(self) -> datetime:
-        async with self.database.transaction(self.tenant) as tx:
-            return tx.now
-
-    async def waiting(self) -> list[dict[str, Any]]:
-        """The jobs that are left, the earliest first."""
-        async with self.database.transaction(self.tenant) as tx:
-            rows = await tx.rows("select key, run_at, failures, fence from job order by run_at")
-        return [dict(zip(("key", "run_at", "failures", "fence"), row, strict=True)) for row in rows]
-
-    async def let_the_leases_run_out(self) -> None:
-        """As if their workers had been dead for a minute."""
-        async with self.database.transaction(self.tenant) as tx:
-            await tx.run("update job set leased_until = %(wall)s - interval '1 second'", {"wall": tx.wall})
-
-    async def _all_done(self, tx: Tx, taken: Sequence[Job]) -> list[Outcome]:
-        if any(job.key == "bad" for job in taken):
-            raise RuntimeError("a bad job")
-        self.ran += [job.key for job in taken]
-        return [Done() for _ in taken]
-
-    def _noting(self, act: Act) -> Act:
-        async def noted(job: Job) -> Outcome:
-            self.ran.append(job.key)
-            return await act(job)
-
-        return noted
+from offhook.db import Database, Tenant, Wakeups
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
+from tests.jobs.shop import Shop, until
 
-from offhook.db import Database, Tenant, Tx
+from offhook import jobs
+from offhook.db import Database, Tenant
 from offhook.jobs import Done, GiveUp, Job, Outcome, RetryAt
 from offhook.jobs.runner import BATCH
 
@@ -15,7 +16,7 @@ async def done(job: Job) -> Outcome:
     return Done()
 
 
-async def test_a_key_that_is_enqueued_twice_runs_once(shop: Any) -> None:
+async def test_a_key_that_is_enqueued_twice_runs_once(shop: Shop) -> None:
     first = await shop.enqueue("inside", "k")
     second = await shop.enqueue("inside", "k")
 
@@ -25,7 +26,7 @@ async def test_a_key_that_is_enqueued_twice_runs_once(shop: Any) -> None:
     assert first == second
 
 
-async def test_enqueuing_a_key_again_moves_its_job_earlier_and_never_later(shop: Any) -> None:
+async def test_enqueuing_a_key_again_moves_its_job_earlier_and_never_later(shop: Shop) -> None:
     now = await shop.now()
     await shop.enqueue("inside", "k", at=now + 2 * HOUR)
 
@@ -35,7 +36,7 @@ async def test_enqueuing_a_key_again_moves_its_job_earlier_and_never_later(shop:
     assert [job["run_at"] for job in await shop.waiting()] == [now + HOUR]
 
 
-async def test_a_key_that_is_enqueued_while_it_runs_runs_once_more(shop: Any) -> None:
+async def test_a_key_that_is_enqueued_while_it_runs_runs_once_more(shop: Shop) -> None:
     async def enqueued_meanwhile(job: Job) -> Outcome:
         if len(shop.ran) == 1:
             await shop.enqueue("outside", "k")
@@ -50,24 +51,21 @@ async def test_a_key_that_is_enqueued_while_it_runs_runs_once_more(shop: Any) ->
     assert await shop.waiting() == []
 
 
-async def test_a_job_whose_transaction_rolled_back_never_runs(shop: Any, database: Database, tenant: Tenant) -> None:
-    with pytest.raises(ZeroDivisionError):
+async def test_a_job_whose_transaction_rolled_back_never_runs(shop: Shop, database: Database, tenant: Tenant) -> None:
+    async def enqueued_in_vain() -> None:
         async with database.transaction(tenant) as tx:
-            await enqueue_and_fail(tx)
+            await jobs.enqueue(tx, "inside", {}, key="k")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await enqueued_in_vain()
 
     await shop.runner().drain(tenant)
 
     assert shop.ran == []
 
 
-async def enqueue_and_fail(tx: Tx) -> None:
-    from offhook import jobs
-
-    await jobs.enqueue(tx, "inside", {}, key="k")
-    raise ZeroDivisionError
-
-
-async def test_a_dead_workers_job_is_taken_over_and_its_late_settling_does_nothing(shop: Any) -> None:
+async def test_a_dead_workers_job_is_taken_over_and_its_late_settling_does_nothing(shop: Shop) -> None:
     dead_man_wakes, taken_over = asyncio.Event(), asyncio.Event()
 
     async def hangs(job: Job) -> Outcome:
@@ -92,7 +90,7 @@ async def test_a_dead_workers_job_is_taken_over_and_its_late_settling_does_nothi
 
 
 @pytest.mark.parametrize("kind", ["inside", "outside"])
-async def test_a_job_that_fails_is_put_back_and_its_batch_is_done(shop: Any, kind: str) -> None:
+async def test_a_job_that_fails_is_put_back_and_its_batch_is_done(shop: Shop, kind: str) -> None:
     async def fails_when_bad(job: Job) -> Outcome:
         if job.key == "bad":
             raise RuntimeError("a bad job")
@@ -110,7 +108,7 @@ async def test_a_job_that_fails_is_put_back_and_its_batch_is_done(shop: Any, kin
     assert left["run_at"] - now >= timedelta(seconds=5)
 
 
-async def test_a_failed_jobs_message_is_nowhere_stored(shop: Any, database: Database, tenant: Tenant) -> None:
+async def test_a_failed_jobs_message_is_nowhere_stored(shop: Shop, database: Database, tenant: Tenant) -> None:
     await shop.enqueue("inside", "bad")
 
     await shop.runner().drain(tenant)
@@ -119,7 +117,7 @@ async def test_a_failed_jobs_message_is_nowhere_stored(shop: Any, database: Data
         assert await tx.row("select last_error from job") == ("RuntimeError",)
 
 
-async def test_waiting_for_its_time_does_not_count_as_a_failure(shop: Any) -> None:
+async def test_waiting_for_its_time_does_not_count_as_a_failure(shop: Shop) -> None:
     now = await shop.now()
 
     async def not_yet(job: Job) -> Outcome:
@@ -131,7 +129,7 @@ async def test_waiting_for_its_time_does_not_count_as_a_failure(shop: Any) -> No
     assert [(job["run_at"], job["failures"]) for job in await shop.waiting()] == [(now + HOUR, 0)]
 
 
-async def test_a_job_that_is_given_up_is_gone(shop: Any) -> None:
+async def test_a_job_that_is_given_up_is_gone(shop: Shop) -> None:
     async def never(job: Job) -> Outcome:
         return GiveUp("it cannot be done")
 
@@ -141,7 +139,7 @@ async def test_a_job_that_is_given_up_is_gone(shop: Any) -> None:
     assert await shop.waiting() == []
 
 
-async def test_two_runners_run_every_job_once(shop: Any) -> None:
+async def test_two_runners_run_every_job_once(shop: Shop) -> None:
     for n in range(60):
         await shop.enqueue("inside" if n % 2 else "outside", f"{n}")
     runners = [shop.runner(outside=done), shop.runner(outside=done)]
@@ -152,7 +150,7 @@ async def test_two_runners_run_every_job_once(shop: Any) -> None:
     assert sorted(shop.ran, key=int) == [f"{n}" for n in range(60)]
 
 
-async def test_a_slow_job_of_one_tenant_holds_up_no_other(shop: Any, stranger: Tenant) -> None:
+async def test_a_slow_job_of_one_tenant_holds_up_no_other(shop: Shop, stranger: Tenant) -> None:
     async def hangs(job: Job) -> Outcome:
         await asyncio.Event().wait()
         return Done()
@@ -169,7 +167,7 @@ async def test_a_slow_job_of_one_tenant_holds_up_no_other(shop: Any, stranger: T
     await cancelled(running)
 
 
-async def test_a_backlog_of_one_tenant_does_not_hide_anothers_job(shop: Any, stranger: Tenant) -> None:
+async def test_a_backlog_of_one_tenant_does_not_hide_anothers_job(shop: Shop, stranger: Tenant) -> None:
     for n in range(BATCH + 50):
         await shop.enqueue("inside", f"{n}")
     await shop.enqueue("inside", "lonely", tenant=stranger)
@@ -179,13 +177,6 @@ async def test_a_backlog_of_one_tenant_does_not_hide_anothers_job(shop: Any, str
 
     assert shop.ran.index("lonely") <= BATCH
     await cancelled(running)
-
-
-async def until(reached: Any) -> None:
-    """Yield to the loop until it is so; a test that waits in vain fails after ten seconds."""
-    async with asyncio.timeout(10):
-        while not reached():
-            await asyncio.sleep(0.001)
 
 
 async def cancelled(task: "asyncio.Task[None]") -> None:

@@ -147,7 +147,7 @@ async def test_a_person_who_asks_in_the_call_is_never_called_again(stage: Stage,
     await stage.passes(days=3)
 
     (call,) = await stage.calls(lead)
-    assert (call["end_reason"], call["opt_out"]) == ("opt_out", True)
+    assert (call["status"], call["opt_out"]) == ("ended", True)
     assert await stage.status(lead) == "opted_out"
     assert [event["data"]["channel"] for event in await stage.events("lead.opted_out")] == ["voice"]
 

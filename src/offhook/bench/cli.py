@@ -1,6 +1,5 @@
 """`offhook bench`: which loads are run on which processes, and how it is told."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from offhook.bench import machine, people, report, store
 from offhook.bench.measure import Figures, Load, measure
 from offhook.bench.stage import Topology, built
+from offhook.demo import run
 
 app = typer.Typer(
     help="Measure this machine: real server processes, a local receiver, everything durable.",
@@ -73,7 +73,7 @@ def _run(loads: Sequence[Load], topologies: Sequence[str], as_json: bool, as_mar
     for topology in topologies:
         if topology not in ("up", "split"):
             raise typer.BadParameter("up or split", param_hint="--topology")
-        described, found = asyncio.run(_measured(loads, "up" if topology == "up" else "split"))
+        described, found = run(_measured(loads, "up" if topology == "up" else "split"))
         runs += found
     if as_json:
         typer.echo(json.dumps(report.as_object(described, runs), indent=2))

@@ -87,6 +87,15 @@ class Tx(EngineTx):
         """How far the environment's clock is ahead of the real one."""
         return self.now - self.wall
 
+    @asynccontextmanager
+    async def in_environment(self, environment: Environment) -> AsyncIterator["Tx"]:
+        """The same transaction in the other environment of its workspace, whose clock nobody has moved yet."""
+        other = Tx(self.connection, Tenant(self.tenant.workspace, environment), self.wall, self.wall)
+        other._on_commit = self._on_commit
+        await self.run("select set_config('offhook.environment', %(env)s, true)", other.keys)
+        yield other
+        await self.run("select set_config('offhook.environment', %(env)s, true)", self.keys)
+
     @property
     def keys(self) -> dict[str, object]:
         """`ws` and `env` for the parameters of a statement."""

@@ -1,6 +1,5 @@
 """`offhook demo`: builds the stage, runs the story, tells the ledger."""
 
-import asyncio
 import json
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from rich.console import Console
 
 from offhook.demo import export, ledger, screen
 from offhook.demo.api import Api
-from offhook.demo.parts import Part, free_port, module, offhook
+from offhook.demo.parts import Part, free_port, module, offhook, run
 from offhook.demo.store import Journal
 from offhook.demo.story import MAX_LIVE_TRANSFERS, Glance, ReceiverDoor, Story
 from offhook.errors import CannotStart
@@ -39,7 +38,7 @@ def demo(
     """
     console = Console(highlight=False, stderr=as_json)
     exported = export.read(leads, count)
-    found = asyncio.run(_play(exported, _stage(url, key, keep, console), console))
+    found = run(_play(exported, _stage(url, key, keep, console), console))
     if as_json:
         typer.echo(json.dumps(found.shown(), indent=2))
     else:

@@ -2,16 +2,20 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import aiohttp
 
 from offhook.errors import OffhookError
+
+Result = TypeVar("Result")
 
 STOPS_IN_S = 25
 _LINES_TOLD = 5
@@ -98,6 +102,21 @@ class Part:
     def _last_lines(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_TOLD:]
         return f"Its last words ({self._log}): " + " | ".join(lines)
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run it to its end. SIGTERM ends it like Ctrl-C does: what it started is stopped first."""
+
+    async def until_told() -> Result:
+        working = asyncio.current_task()
+        assert working is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+        return await work
+
+    try:
+        return asyncio.run(until_told())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def offhook(*arguments: str) -> list[str]:
