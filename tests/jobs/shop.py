@@ -19,6 +19,14 @@ class Shop:
     def __init__(self, database: Database, wakeups: Wakeups, tenant: Tenant) -> None:
         self.database, self.wakeups, self.tenant = database, wakeups, tenant
         self.ran: list[str] = []
+        self._something_ran = asyncio.Event()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Let the runners work until it is so; a test that waits in vain fails after ten seconds."""
+        async with asyncio.timeout(10):
+            while not reached():
+                self._something_ran.clear()
+                await self._something_ran.wait()
 
     async def enqueue(
         self, kind: str, key: str | None = None, *, at: datetime | None = None, tenant: Tenant | None = None
@@ -49,19 +57,16 @@ class Shop:
     async def _all_done(self, tx: Tx, taken: Sequence[Job]) -> list[Outcome]:
         if any(job.key == "bad" for job in taken):
             raise RuntimeError("a bad job")
-        self.ran += [job.key for job in taken]
+        self._note(taken)
         return [Done() for _ in taken]
 
     def _noting(self, act: Act) -> Act:
         async def noted(job: Job) -> Outcome:
-            self.ran.append(job.key)
+            self._note([job])
             return await act(job)
 
         return noted
 
-
-async def until(reached: Callable[[], bool]) -> None:
-    """Yield to the loop until it is so; a test that waits in vain fails after ten seconds."""
-    async with asyncio.timeout(10):
-        while not reached():
-            await asyncio.sleep(0.001)
+    def _note(self, ran: Sequence[Job]) -> None:
+        self.ran += [job.key for job in ran]
+        self._something_ran.set()

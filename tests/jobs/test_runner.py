@@ -2,7 +2,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from tests.jobs.shop import Shop, until
+from tests.jobs.shop import Shop
 
 from offhook import jobs
 from offhook.db import Database, Tenant
@@ -78,7 +78,7 @@ async def test_a_dead_workers_job_is_taken_over_and_its_late_settling_does_nothi
 
     await shop.enqueue("outside", "k")
     dead = asyncio.create_task(shop.runner(outside=hangs).drain_once(shop.tenant))
-    await until(lambda: shop.ran == ["k"])
+    await shop.until(lambda: shop.ran == ["k"])
     await shop.let_the_leases_run_out()
     await shop.runner(outside=takes_over).drain_once(shop.tenant)
 
@@ -158,11 +158,11 @@ async def test_a_slow_job_of_one_tenant_holds_up_no_other(shop: Shop, stranger: 
     await shop.enqueue("outside", "slow")
     runner = shop.runner(outside=hangs)
     running = asyncio.create_task(runner.run())
-    await until(lambda: shop.ran == ["slow"])
+    await shop.until(lambda: shop.ran == ["slow"])
 
     await shop.enqueue("inside", "quick", tenant=stranger)
     runner.wake()
-    await until(lambda: shop.ran == ["slow", "quick"])
+    await shop.until(lambda: shop.ran == ["slow", "quick"])
 
     await cancelled(running)
 
@@ -173,7 +173,7 @@ async def test_a_backlog_of_one_tenant_does_not_hide_anothers_job(shop: Shop, st
     await shop.enqueue("inside", "lonely", tenant=stranger)
 
     running = asyncio.create_task(shop.runner().run())
-    await until(lambda: len(shop.ran) == BATCH + 51)
+    await shop.until(lambda: len(shop.ran) == BATCH + 51)
 
     assert shop.ran.index("lonely") <= BATCH
     await cancelled(running)

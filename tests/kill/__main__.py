@@ -11,7 +11,7 @@ from rich.console import Console
 from .harness import Outcome, Plan, run
 
 REPORT = Path(__file__).parents[2] / "docs" / "kill.md"
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def main() -> int:

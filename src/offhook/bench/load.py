@@ -36,6 +36,7 @@ class Tally:
         return {
             "leads": self.leads,
             "elapsed_s": elapsed_s,
+            "ended_at": time.time(),
             "statuses": {str(status): n for status, n in self.statuses.items()},
             "response_ms": {
                 "p50": ordered[len(ordered) // 2],

@@ -14,12 +14,17 @@ from offhook.bench import store
 from offhook.bench.gauge import Cost
 from offhook.bench.quantiles import Buckets, quantiles, read_buckets
 from offhook.bench.stage import Stage
-from offhook.demo import PartFailed, module
+from offhook.demo import module
+from offhook.errors import OffhookError
 
 _DRAINS_IN_S = 120
 _LOOK_S = 0.02
 # PostgreSQL's backends tell of their transactions at most once a second.
 _STATISTICS_S = 1.5
+
+
+class MeasureFailed(OffhookError):
+    """The load could not be run, or its deliveries did not come to an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +78,13 @@ class _Reading:
 
 
 async def measure(stage: Stage, load: Load) -> Figures:
-    """Run the load on an empty sandbox. Raises PartFailed when the load fails or deliveries stay open."""
+    """Run the load on an empty sandbox. Raises MeasureFailed when the load fails or deliveries stay open."""
     await stage.empty()
     await _drained(stage)
     before = await _read(stage)
-    begun = time.perf_counter()
     sent = await _loaded(stage, load)
     await _drained(stage)
-    recorded_s = time.perf_counter() - begun
+    recorded_s = sent["elapsed_s"] + time.time() - sent["ended_at"]
     rss_mb = stage.gauge.rss_mb()
     after = await _read(stage)
     return _figures(stage, load, sent, before, after, recorded_s, rss_mb)
@@ -110,7 +114,7 @@ async def _loaded(stage: Stage, load: Load) -> dict[str, Any]:
     )
     told, _ = await process.communicate(orjson.dumps(asked))
     if process.returncode:
-        raise PartFailed("load_failed", f"The load generator ended with {process.returncode}.")
+        raise MeasureFailed("load_failed", f"The load generator ended with {process.returncode}.")
     found: dict[str, Any] = json.loads(told)
     return found
 
@@ -119,7 +123,7 @@ async def _drained(stage: Stage) -> None:
     deadline = time.monotonic() + _DRAINS_IN_S
     while await store.is_open(stage.database):
         if time.monotonic() > deadline:
-            raise PartFailed("not_drained", f"Deliveries are still open {_DRAINS_IN_S} s after the load ended.")
+            raise MeasureFailed("not_drained", f"Deliveries are still open {_DRAINS_IN_S} s after the load ended.")
         await asyncio.sleep(_LOOK_S)
 
 

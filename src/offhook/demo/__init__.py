@@ -11,6 +11,6 @@ A broken promise is a ✗ and exit code 1; a part that dies ends the demo with i
 
 from offhook.demo.api import Api
 from offhook.demo.listener import Exchange, Listener
-from offhook.demo.parts import Part, PartFailed, free_port, module, offhook, run
+from offhook.demo.parts import Part, free_port, module, offhook, run
 
-__all__ = ["Api", "Exchange", "Listener", "Part", "PartFailed", "free_port", "module", "offhook", "run"]
+__all__ = ["Api", "Exchange", "Listener", "Part", "free_port", "module", "offhook", "run"]

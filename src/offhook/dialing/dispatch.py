@@ -43,6 +43,8 @@ class Dispatcher:
         self._rules = rules
         self._awake = asyncio.Event()
         self._placing: set[asyncio.Task[None]] = set()
+        self.driven: set[Tenant] = set()
+        """Tenants whose due attempts somebody else in this process sees to (the virtual clock)."""
         wakeups.hear("dial", lambda _: self._awake.set())
 
     def wake(self) -> None:
@@ -56,7 +58,8 @@ class Dispatcher:
             try:
                 async with self._database.engine() as tx:
                     due = await store.campaigns_with_due(tx)
-                dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in due))
+                mine = [(tenant, campaign) for tenant, campaign in due if tenant not in self.driven]
+                dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in mine))
                 if any(dialed):
                     continue
             except Unavailable:

@@ -148,15 +148,14 @@ async def put_back(tx: Tx, job: Job, outcome: RetryAt, *, failed: bool) -> None:
     )
 
 
-async def tenants_with_work(tx: EngineTx) -> tuple[list[Tenant], float | None]:
-    """Who has due jobs, and in how many seconds the next one of anybody falls due (None: nothing waits)."""
+async def next_of_each(tx: EngineTx) -> list[tuple[Tenant, float]]:
+    """Per tenant with waiting jobs: in how many seconds the first of them falls due; not above 0 when it is due."""
     rows = await tx.rows(
         "select e.workspace_id, e.environment, extract(epoch from j.run_at - e.clock_offset - now())::float8"
         " from environment e cross join lateral (select run_at from job where workspace_id = e.workspace_id and environment = e.environment"
         "  and (leased_until is null or leased_until < now()) order by run_at limit 1) j"
     )
-    due = [Tenant(workspace, environment) for workspace, environment, wait in rows if wait <= 0]
-    return due, min((wait for _, _, wait in rows), default=None)
+    return [(Tenant(workspace, environment), wait) for workspace, environment, wait in rows]
 
 
 def _job(tenant: Tenant, row: tuple[Any, ...]) -> Job:

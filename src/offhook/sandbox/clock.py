@@ -6,7 +6,8 @@ and goes on until it has reached its goal. Real time goes on underneath, so leas
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,7 +20,9 @@ _LOOK_S = 0.005
 
 
 class Timed(Protocol):
-    """Whatever holds work that falls due: jobs, attempts, deliveries."""
+    """Whatever holds work that falls due: jobs, attempts, deliveries. Its own loop leaves the `driven` tenants alone."""
+
+    driven: set[Tenant]
 
     async def work(self, tenant: Tenant) -> bool:
         """Do what is due for this tenant now, and see it through in this process; whether there was anything."""
@@ -63,7 +66,7 @@ class VirtualClock:
 
     async def advance(self, tenant: Tenant, to: datetime, *, budget_s: float | None = None) -> Reached:
         """Run the environment until its clock shows `to`; at most `budget_s` of real time, then where it got to."""
-        async with self._turns.setdefault(tenant, asyncio.Lock()):
+        async with self._turns.setdefault(tenant, asyncio.Lock()), self._driving(tenant):
             deadline = time.monotonic() + (self.budget_s if budget_s is None else budget_s)
             steps = 0
             while True:
@@ -74,6 +77,17 @@ class VirtualClock:
                 await self._work(tenant, look.at_work)
                 if time.monotonic() > deadline:
                     return Reached(look.now, steps, settled=False)
+
+    @asynccontextmanager
+    async def _driving(self, tenant: Tenant) -> AsyncIterator[None]:
+        # The loops of this process would reach for the same rows, and each would wait for the other.
+        for timed in self._timed:
+            timed.driven.add(tenant)
+        try:
+            yield
+        finally:
+            for timed in self._timed:
+                timed.driven.discard(tenant)
 
     async def settle(self, tenant: Tenant) -> None:
         """Do what is due, and wait until no process is at work for this tenant."""

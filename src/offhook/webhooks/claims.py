@@ -1,7 +1,7 @@
 """What is due and leased to nobody: retries, what a dead process left, what there was no room for."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -31,10 +31,10 @@ class Claims:
         self._database = database
         self._vault = vault
 
-    async def claim(self, tenant: Tenant | None, room: Callable[[UUID], int]) -> Claim:
-        """What is due now, of one tenant when one is named; up to `room` of each endpoint."""
+    async def claim(self, tenant: Tenant | None, room: Callable[[UUID], int], *, but: Collection[Tenant] = ()) -> Claim:
+        """What is due now, of one tenant when one is named, of none in `but`; up to `room` of each endpoint."""
         async with self._database.engine() as tx:
-            waiting = await lane_store.waiting(tx, tenant)
+            waiting = [one for one in await lane_store.waiting(tx, tenant) if one.tenant not in but]
             wanted = {endpoint.endpoint: max(room(endpoint.endpoint), 0) for endpoint in waiting}
             claimed = (
                 await lane_store.claim(tx, [(e, wanted[e.endpoint]) for e in waiting]) if any(wanted.values()) else []

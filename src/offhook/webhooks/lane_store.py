@@ -247,8 +247,9 @@ async def close(tx: Tx, parcels: Sequence[Parcel], status: str, reason: str) -> 
             "  and fence = %(fence)s returning *)"
             " insert into dead_letter (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries, reason,"
             "  status, died_at)"
-            " select workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries + 1, %(reason)s, %(status)s,"
-            "  %(now)s from gone returning delivery_id",
+            " select workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id,"
+            "  (select count(*) from try t where t.delivery_id = gone.delivery_id), %(reason)s, %(status)s, %(now)s from gone"
+            " returning delivery_id",
             {**tx.keys, "d": deliveries, "fence": fence, "reason": reason, "status": status, "now": tx.now},
         )
         moved |= {row[0] for row in rows}

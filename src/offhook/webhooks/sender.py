@@ -45,6 +45,8 @@ class Sender:
         self._awake = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._short: frozenset[UUID] = frozenset()
+        self.driven: set[Tenant] = set()
+        """Tenants whose due deliveries somebody else in this process sees to (the virtual clock)."""
         self._watched: WeakValueDictionary[UUID, asyncio.Future[None]] = WeakValueDictionary()
         self.on_sent: Callable[[float], None] = counts.commit_to_wire_ms.observe
         """Told the milliseconds from the commit of an event (or the claim of its delivery) to its request."""
@@ -113,7 +115,7 @@ class Sender:
     async def _claim(self, tenant: Tenant | None) -> Claim:
         # One at a time: a claim passes over rows that another has locked, and would find nothing where there is something.
         async with self._claiming:
-            claim = await self._claims.claim(tenant, self._queues.room)
+            claim = await self._claims.claim(tenant, self._queues.room, but=() if tenant else self.driven)
             self._short = claim.short
             self.offer(claim.parcels)
         return claim

@@ -1,0 +1,128 @@
+import asyncio
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+
+from offhook.db import Database, GroupCommit, Tenant, Tx
+from offhook.errors import Conflict, Unavailable
+
+
+class Notes:
+    """Writes names as workspaces' names are written, refusing some; keeps the batches that it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Tenant, list[str]]] = []
+
+    async def write(self, tx: Tx, names: Sequence[str]) -> list[str]:
+        self.batches.append((tx.tenant, list(names)))
+        for name in names:
+            await tx.run(
+                "insert into import_chunk (workspace_id, environment, job_id, n, rows)"
+                " values (%(ws)s, %(env)s, gen_random_uuid(), 0, %(name)s)",
+                {**tx.keys, "name": name.encode()},
+            )
+            if name == "refused":
+                raise Conflict("refused", "This one is refused.")
+            if name == "broken":
+                await tx.run("select 1 / 0")
+        return [f"wrote {name}" for name in names]
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+async def written(database: Database, tenant: Tenant) -> set[str]:
+    async with database.transaction(tenant) as tx:
+        return {row[0].decode() for row in await tx.rows("select rows from import_chunk")}
+
+
+async def test_requests_that_arrive_together_share_a_commit_and_each_gets_its_own_answer(
+    database: Database, tenant: Tenant, notes: Notes
+) -> None:
+    group = GroupCommit(database, notes.write)
+    names = [f"{n}" for n in range(50)]
+
+    answers = await asyncio.gather(*(group.submit(tenant, name) for name in names))
+
+    assert answers == [f"wrote {name}" for name in names]
+    assert await written(database, tenant) == set(names)
+    assert len(notes.batches) < len(names)
+
+
+@pytest.mark.parametrize(("name", "error"), [("refused", Conflict), ("broken", psycopg.errors.DivisionByZero)])
+async def test_a_refused_request_never_rolls_back_its_neighbours(
+    database: Database, tenant: Tenant, notes: Notes, name: str, error: type[Exception]
+) -> None:
+    group = GroupCommit(database, notes.write, writers=1)
+    names = ["a", "b", name, "c"]
+
+    answers = await asyncio.gather(*(group.submit(tenant, one) for one in names), return_exceptions=True)
+
+    assert [answer for answer in answers if isinstance(answer, str)] == ["wrote a", "wrote b", "wrote c"]
+    assert isinstance(answers[2], error)
+    assert await written(database, tenant) == {"a", "b", "c"}
+
+
+async def test_a_batch_belongs_to_one_tenant(
+    database: Database, tenant: Tenant, stranger: Tenant, notes: Notes
+) -> None:
+    group = GroupCommit(database, notes.write, writers=1)
+
+    await asyncio.gather(*(group.submit(who, f"{n}") for n in range(10) for who in (tenant, stranger)))
+
+    assert {len(batch) for _, batch in notes.batches} != {1}
+    assert await written(database, tenant) == await written(database, stranger) == {f"{n}" for n in range(10)}
+
+
+async def test_a_batch_holds_no_more_than_the_most_that_was_agreed(
+    database: Database, tenant: Tenant, notes: Notes
+) -> None:
+    group = GroupCommit(database, notes.write, writers=1, most=4)
+
+    await asyncio.gather(*(group.submit(tenant, f"{n}") for n in range(10)))
+
+    assert max(len(batch) for _, batch in notes.batches) == 4
+    assert await written(database, tenant) == {f"{n}" for n in range(10)}
+
+
+async def test_a_request_that_comes_just_when_the_last_writer_ends_is_written_too(
+    database: Database, tenant: Tenant, notes: Notes
+) -> None:
+    group = GroupCommit(database, notes.write, writers=1)
+
+    await group.submit(tenant, "first")
+    answer = await asyncio.wait_for(group.submit(tenant, "second"), 10)
+
+    assert answer == "wrote second"
+
+
+async def test_an_answered_request_is_durable(database: Database, tenant: Tenant, notes: Notes) -> None:
+    await GroupCommit(database, notes.write).submit(tenant, "a")
+
+    assert await written(database, tenant) == {"a"}
+
+
+async def test_a_request_whose_sender_went_away_does_not_fail_its_neighbours(
+    database: Database, tenant: Tenant, notes: Notes
+) -> None:
+    group = GroupCommit(database, notes.write, writers=1)
+    gone, stays = (asyncio.ensure_future(group.submit(tenant, name)) for name in ("gone", "stays"))
+    await asyncio.sleep(0)
+
+    gone.cancel()
+
+    assert await stays == "wrote stays"
+
+
+async def test_without_a_database_every_request_of_the_batch_is_told_so(
+    database: Database, tenant: Tenant, notes: Notes, lose_database: None
+) -> None:
+    group = GroupCommit(database, notes.write, writers=1)
+
+    answers = await asyncio.gather(*(group.submit(tenant, f"{n}") for n in range(3)), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [Unavailable] * 3
+    assert notes.batches == []
