@@ -69,11 +69,10 @@ def _line(exchange: Exchange) -> dict[str, object]:
 
 
 async def serve(port: int, control_port: int, journal: Path) -> None:
-    """Until killed."""
+    """Until stopped, or the process that started this one is gone."""
     receiver = Receiver(Journal(journal))
     await Listener(port, receiver.take).open()
-    await Listener(control_port, receiver.control).open()
-    await asyncio.Event().wait()
+    await Listener(control_port, receiver.control).stay()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Chores:
         self, database: Database, dues: list[datetime], follow: dict[datetime, datetime] | None = None
     ) -> None:
         self.database = database
+        self.driven: set[Tenant] = set()
         self.dues = sorted(dues)
         self.follow = follow or {}
         self.done: list[tuple[datetime, datetime]] = []
@@ -31,8 +32,6 @@ class Chores:
             self.dues = sorted({*self.dues, *(self.follow[due] for due in now if due in self.follow)} - {*now})
             self.done += [(due, tx.now) for due in now]
         return bool(now)
-
-    drain = work
 
     async def next_due(self, tx: Tx) -> datetime | None:
         return self.dues[0] if self.dues else None

@@ -44,7 +44,7 @@ class Figures:
     """What one load came to.
 
     `leads_per_s` counts accepted leads while the load ran; `deliveries_per_s` all deliveries, until the last try was
-    recorded. `sql_transactions_per_event` is what PostgreSQL committed; `sql_round_trips_per_event` is counted as the
+    recorded; `received` is what the receiver counted, the same when every try was recorded. `sql_transactions_per_event` is what PostgreSQL committed; `sql_round_trips_per_event` is counted as the
     voluntary waits of its backends, each of which is a round trip or a wait for a lock or the disk: an upper bound.
     """
 
@@ -53,6 +53,7 @@ class Figures:
     leads: int
     events: int
     deliveries: int
+    received: int
     refused: int
     leads_per_s: float
     deliveries_per_s: float
@@ -74,6 +75,7 @@ class _Reading:
     transactions: int
     events: int
     tries: int
+    received: int
     wire: Buckets
 
 
@@ -98,13 +100,14 @@ async def _read(stage: Stage) -> _Reading:
         await store.transactions(stage.database),
         await store.events(stage.database),
         (await store.recorded(stage.database)).tries,
-        await _wire(stage),
+        int(json.loads(await _got(stage.receiver_counts))["received"]),
+        read_buckets(await _got(stage.metrics_url), "offhook_webhook_commit_to_wire_ms"),
     )
 
 
-async def _wire(stage: Stage) -> Buckets:
-    async with aiohttp.ClientSession() as session, session.get(stage.metrics_url) as answer:
-        return read_buckets(await answer.text(), "offhook_webhook_commit_to_wire_ms")
+async def _got(url: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
 
 
 async def _loaded(stage: Stage, load: Load) -> dict[str, Any]:
@@ -139,6 +142,7 @@ def _figures(
         leads=sent["leads"],
         events=events,
         deliveries=deliveries,
+        received=after.received - before.received,
         refused=sum(n for status, n in sent["statuses"].items() if int(status) >= 300),
         leads_per_s=round(sent["leads"] / sent["elapsed_s"], 1),
         deliveries_per_s=round(deliveries / recorded_s, 1),

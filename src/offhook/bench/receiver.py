@@ -2,20 +2,15 @@
 
     python -m offhook.bench.receiver --port 8700 --control-port 8701
 
-`GET /counts` on the control port: {"received", "last_at"} (real time, seconds).
+`GET /counts` on the control port: {"received": …}.
 """
 
 import argparse
-import asyncio
-import os
-import time
 
 import orjson
 import uvloop
 
 from offhook.demo import Exchange, Listener
-
-_WATCH_S = 1.0
 
 
 class Counter:
@@ -23,31 +18,22 @@ class Counter:
 
     def __init__(self) -> None:
         self._received = 0
-        self._last_at = 0.0
 
     def take(self, exchange: Exchange) -> None:
         """Count it."""
         self._received += 1
-        self._last_at = time.time()
         exchange.answer()
 
     def tell(self, exchange: Exchange) -> None:
         """Answer with the counts."""
-        exchange.answer(200, orjson.dumps({"received": self._received, "last_at": self._last_at}))
+        exchange.answer(200, orjson.dumps({"received": self._received}))
 
 
 async def serve(port: int, control_port: int) -> None:
     """Listen on both ports until the process that started this one is gone."""
     counter = Counter()
     await Listener(port, counter.take).open()
-    await Listener(control_port, counter.tell).open()
-    await asyncio.to_thread(_outlive_nobody)
-
-
-def _outlive_nobody() -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(_WATCH_S)
+    await Listener(control_port, counter.tell).stay()
 
 
 def main() -> None:

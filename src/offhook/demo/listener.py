@@ -4,8 +4,12 @@ It reads `POST` with a Content-Length and nothing else of HTTP, because what mea
 """
 
 import asyncio
+import os
+import time
 from collections.abc import Callable
 from typing import cast
+
+_WATCH_S = 1.0
 
 
 class Exchange:
@@ -50,6 +54,11 @@ class Listener:
                 lambda: _Connection(self._take, self._open), "127.0.0.1", self._port, backlog=1024
             )
 
+    async def stay(self) -> None:
+        """Open, and return when the process that started this one is gone: nobody is left behind by a kill."""
+        await self.open()
+        await asyncio.to_thread(_wait_for_the_parents_end)
+
     async def close(self) -> None:
         """Refuse new connections and cut those that are open, like a server that went down. Idempotent."""
         if self._server is not None:
@@ -91,6 +100,12 @@ class _Connection(asyncio.Protocol):
     def cut(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _wait_for_the_parents_end() -> None:
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
 
 
 def _content_length(head: bytes) -> int:

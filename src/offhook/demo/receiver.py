@@ -8,8 +8,6 @@ An event is answered once it is in the table. While it is down its port refuses;
 
 import argparse
 import asyncio
-import os
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,6 @@ from offhook.demo.api import Api, ApiRefused
 from offhook.demo.crm import Crm
 from offhook.demo.listener import Exchange, Listener
 from offhook.demo.store import Journal, Processed
-
-_WATCH_S = 1.0
 
 
 class Receiver:
@@ -155,14 +151,7 @@ async def serve(port: int, control_port: int, path: Path) -> None:
     hooks = Listener(port, receiver.take)
     control = Listener(control_port, Control(receiver, Desk(journal, receiver.replies), hooks).take)
     await hooks.open()
-    await control.open()
-    await asyncio.to_thread(_outlive_nobody)
-
-
-def _outlive_nobody() -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(_WATCH_S)
+    await control.stay()
 
 
 def main() -> None:
