@@ -1,10 +1,11 @@
 """What must hold over a whole log, whatever happened: pure, over the events as an endpoint gets them.
 
 Each function answers the violations that it found, so that a test compares with an empty list and a failure names them.
+An event of an erased person says no more whose it was: who judges it must have read it before.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
@@ -84,30 +85,23 @@ def contacts_after_stop(events: Iterable[Event]) -> list[str]:
     return contacts
 
 
-def calls_out(events: Sequence[Event]) -> list[Span]:
+def calls_out(events: Iterable[Event]) -> list[Span]:
     """From when to when each call was out."""
-    return _spans(events, "call.started", "call.ended", lambda event: event["subject"]["id"])
+    return _spans(events, {"call.started"}, {"call.ended"})
 
 
-def live_transfers(events: Sequence[Event]) -> list[Span]:
+def live_transfers(events: Iterable[Event]) -> list[Span]:
     """From when to when each consumer and human talked."""
-    return _spans(events, "transfer.bridged", "transfer.ended", lambda event: event["data"]["transfer_id"])
+    return _spans(events, {"transfer.bridged"}, {"transfer.ended", "call.ended"})
 
 
-def leases(events: Sequence[Event]) -> list[Span]:
+def leases(events: Iterable[Event]) -> list[Span]:
     """From when to when each call had a human's slot: from its dial, or a later reservation, to the release or the end.
 
     A consumer whose transfer the floor declined goes on talking to the AI without one.
     """
-    held: dict[str, datetime] = {}
-    found = []
-    for event in events:
-        call = event["subject"]["id"]
-        if event["type"] in ("call.started", "transfer.reserved") and event["call"]["mode"] != "ai_only":
-            held.setdefault(call, at_of(event))
-        elif event["type"] in ("transfer.released", "call.ended") and call in held:
-            found.append((held.pop(call), at_of(event)))
-    return [*found, *((since, _FAR) for since in held.values())]
+    with_people = [event for event in events if (event.get("call") or {}).get("mode") != "ai_only"]
+    return _spans(with_people, {"call.started", "transfer.reserved"}, {"transfer.released", "call.ended"})
 
 
 def most_at_once(spans: Iterable[Span]) -> int:
@@ -174,9 +168,17 @@ def _lead_of(event: Event) -> str:
     return str(event["correlation_id"])
 
 
-def _spans(events: Sequence[Event], start: str, end: str, key: Callable[[Event], str]) -> list[Span]:
-    ends = {key(event): at_of(event) for event in events if event["type"] == end}
-    return [(at_of(event), ends.get(key(event), _FAR)) for event in events if event["type"] == start]
+def _spans(events: Iterable[Event], opening: Set[str], closing: Set[str]) -> list[Span]:
+    """Per subject from an opening event to the next closing one, in the order of the log."""
+    since: dict[str, datetime] = {}
+    found = []
+    for event in events:
+        subject = event["subject"]["id"]
+        if event["type"] in opening:
+            since.setdefault(subject, at_of(event))
+        elif event["type"] in closing and subject in since:
+            found.append((since.pop(subject), at_of(event)))
+    return [*found, *((start, _FAR) for start in since.values())]
 
 
 def _stamp(at: datetime) -> float:

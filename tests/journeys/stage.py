@@ -29,6 +29,7 @@ class Stage:
         self.tenant = tenant
         self.api = api
         self.phones: dict[str, str] = {}
+        self._read: dict[str, dict[str, Any]] = {}
 
     async def now(self) -> datetime:
         async with self.house.database.transaction(self.tenant) as tx:
@@ -92,13 +93,14 @@ class Stage:
         return {blocker["code"]: blocker["until"] for blocker in told}
 
     async def events(self, type: str = "*", of: str | None = None) -> list[dict[str, Any]]:
-        """The log in its order, or the events of one subject."""
+        """The log in its order, or the events of one subject; what was read before an erasure is remembered."""
         path, cursor, found = f"/v1/events?limit=1000&type={type}", "", list[dict[str, Any]]()
         path += f"&subject={of}" if of else ""
         while True:
             page = await self.get(path + cursor)
-            found += page["data"]
+            found += [{**self._read.get(event["event_id"], {}), **event} for event in page["data"]]
             if not page["has_more"]:
+                self._read |= {event["event_id"]: event for event in found}
                 return found
             cursor = f"&after={page['next_cursor']}"
 

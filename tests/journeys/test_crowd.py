@@ -23,10 +23,11 @@ def a_crowd(a_lead: Lead) -> list[LeadIn]:
 
 
 async def live_through_three_days(stage: Stage, leads: list[str]) -> None:
-    """Now and then somebody opts out, buys, comes back, is paused or erased."""
+    """Now and then somebody opts out, buys, comes back or is erased."""
     dice = random.Random(7)
     for _ in range(9):
         await stage.passes(hours=8)
+        await stage.events()
         stopped, sold, back, erased = dice.sample(leads, 4)
         await stage.api.post("/v1/opt-outs", {"channel": "sms", "lead_id": stopped})
         await stage.api.post("/v1/postbacks", {"type": "conversion", "lead_id": sold})

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.journeys.stage import Stage, stage
 
 from offhook import ids
 from offhook.db import Tenant
 from offhook.leads import LeadIn
 from offhook.leads.ingest import Ingested
 from offhook.wiring import Credentials, House
-from tests.journeys.stage import Stage, stage
 
 __all__ = ["stage"]
 
@@ -38,8 +38,3 @@ def live(acme: Credentials) -> Tenant:
 def api(stage: Stage) -> Any:
     """The owner at the API of the sandbox."""
     return stage.api
-
-
-def as_json(lead: LeadIn) -> dict[str, Any]:
-    """The lead as a CRM would send it."""
-    return lead.model_dump(mode="json", exclude_unset=True)

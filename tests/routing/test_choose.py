@@ -1,7 +1,7 @@
 """Who takes the call, and the leases of slots, over a real database."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -58,7 +58,7 @@ class Floor:
         async with self.database.transaction(self.tenant) as tx:
             return await routing.decisions(tx, call)
 
-    async def held_until(self, call: UUID) -> datetime:
+    async def held_until(self, call: UUID) -> Any:
         async with self.database.transaction(self.tenant) as tx:
             return await held_until(tx, call)
 

@@ -12,7 +12,7 @@ from offhook.leads import LeadIn
 Lead = Callable[..., LeadIn]
 
 
-async def opt_out(stage: Stage, status: int = 201, **wish: Any) -> Any:
+async def opt_out(stage: Stage, status: Any = 201, **wish: Any) -> Any:
     return await stage.post("/v1/opt-outs", {"channel": "web", **wish}, status)
 
 

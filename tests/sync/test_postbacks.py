@@ -33,7 +33,7 @@ async def test_a_conversion_ends_the_cadence(stage: Stage, a_lead: Lead) -> None
 async def test_the_same_reference_again_is_answered_like_the_first_time(stage: Stage, a_lead: Lead, type: str) -> None:
     (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
     await stage.passes(hours=1)
-    said = {"lead_id": lead, "external_ref": "CRM-7", "data": {"code": "SOLD"}}
+    said: dict[str, Any] = {"lead_id": lead, "external_ref": "CRM-7", "data": {"code": "SOLD"}}
 
     first, again = await post_back(stage, type, **said), await post_back(stage, type, 200, **said)
 

@@ -44,8 +44,9 @@ class Figures:
     """What one load came to.
 
     `leads_per_s` counts accepted leads while the load ran; `deliveries_per_s` all deliveries, until the last try was
-    recorded; `received` is what the receiver counted, the same when every try was recorded. `sql_transactions_per_event` is what PostgreSQL committed; `sql_round_trips_per_event` is counted as the
-    voluntary waits of its backends, each of which is a round trip or a wait for a lock or the disk: an upper bound.
+    recorded; `received` is what the receiver counted: the same number when every try was recorded.
+    `sql_transactions_per_event` is what PostgreSQL committed; `sql_round_trips_per_event` is counted as the voluntary
+    waits of its backends, each of which is a round trip or a wait for a lock or the disk: an upper bound.
     """
 
     name: str

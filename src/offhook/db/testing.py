@@ -14,7 +14,8 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
 
 from offhook.db.embedded import EmbeddedPostgres
 from offhook.db.migrating import migrate
@@ -40,6 +41,7 @@ class Template:
     """A migrated, empty database, and copies of it. A copy takes some 50 ms."""
 
     def __init__(self, admin_url: str) -> None:
+        self._admin_url = admin_url
         self._admin = psycopg.connect(admin_url, autocommit=True)
         self._name = f"offhook_template_{secrets.token_hex(4)}"
         # Roles belong to the whole server: test processes that make them at once would trip over each other.
@@ -60,6 +62,17 @@ class Template:
             yield self._url(name)
         finally:
             self._drop(name)
+
+    def admin_of(self, url: str) -> psycopg.Connection[TupleRow]:
+        """The server's admin within that database: for a test that must see past every policy."""
+        return psycopg.connect(self._admin_url, dbname=conninfo_to_dict(url)["dbname"], autocommit=True)
+
+    @property
+    def data_directory(self) -> Path | None:
+        """Where the server keeps its files; None when this process may not read them there."""
+        row = self._admin.execute("show data_directory").fetchone()
+        folder = Path(row[0]) if row else None
+        return folder if folder and os.access(folder, os.R_OK | os.X_OK) else None
 
     def drop(self) -> None:
         self._drop(self._name)

@@ -124,11 +124,12 @@ class Imports:
 
     async def run(self, job: Job) -> Outcome:
         """The job: chunk after chunk until none is left."""
-        while await self._take_in_next(job):
+        while await self.take_in_next(job):
             pass
         return Done()
 
-    async def _take_in_next(self, job: Job) -> bool:
+    async def take_in_next(self, job: Job) -> bool:
+        """The import's next chunk, in one transaction; False when none was left."""
         async with self._database.transaction(job.tenant) as tx:
             # The chunk first: its lock makes a worker that lost its lease wait, and then read the counts anew.
             chunk = await store.take_chunk(tx, job.id)

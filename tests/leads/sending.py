@@ -1,0 +1,22 @@
+"""Leads as a CRM sends them."""
+
+from typing import Any
+
+import orjson
+
+from offhook.leads import LeadIn
+
+
+def as_json(lead: LeadIn) -> dict[str, Any]:
+    """The body of one lead."""
+    return lead.model_dump(mode="json", exclude_unset=True)
+
+
+async def upload(api: Any, content: bytes, mapping: Any) -> Any:
+    """Send a file to be imported; the answer."""
+    parts = [
+        b'--b\r\ncontent-disposition: form-data; name="mapping"\r\n\r\n' + orjson.dumps(mapping),
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="leads.csv"\r\n\r\n' + content,
+    ]
+    body = b"\r\n".join([*parts, b"--b--\r\n"])
+    return await api.request("POST", "/v1/leads/import", content=body, Content_Type="multipart/form-data; boundary=b")
