@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Literal
 
 import pytest
+from tests.journeys.stage import until_waiting
 
 from offhook.compliance import Identifier, suppress, suppressed, taking_turns
 from offhook.compliance.suppression import page
@@ -140,12 +141,3 @@ async def test_the_hash_of_a_number_is_another_in_every_workspace(
     tags = {vault.tag(one, "phone", "+12125550190") for one in (tenant, live_tenant, stranger)}
 
     assert len(tags) == 3
-
-
-async def until_waiting(database: Database) -> None:
-    """Return once a transaction of this database waits for another."""
-    waits = "select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())"
-    while True:
-        async with database.engine() as tx:
-            if await tx.row(waits):
-                return

@@ -1,24 +1,65 @@
-import asyncio
-from datetime import timedelta
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
-from offhook import access, ids
-from offhook.db import Database, Tenant, Wakeups
+import offhook.db
+from offhook.db import Database, Tenant
+from offhook.db.embedded import _find_programs
+from offhook.db.testing import Template
 from offhook.errors import Unavailable
-async def test_x(house, sandbox, a_lead, client_of, acme, database_url, template):
-    api = client_of(house.app, acme.test_key)
-    r=await api.post("/v1/webhook-endpoints", {"url":"http://127.0.0.1:9/hook","events":["*"]}); print(r.status, r.json)
-    for n in (9,5,1):
-        r=await api.post("/v1/leads", a_lead(phone=f"+1212555010{n}").model_dump(mode="json"), Idempotency_Key=f"k{n}"); print(r.status)
-    await house.clock.advance(sandbox, (await now(house, sandbox)) + timedelta(minutes=10))
-    r=await api.post("/v1/postbacks", {"type":"disposition","client_ref_id":"LD-0","external_ref":"x", "data": {"code":"sold"}}); print(r.status, r.json)
-    r=await api.post("/v1/opt-outs", {"channel":"sms","phone":"+12125550123"}); print(r.status, r.json)
-    r=await api.post("/v1/leads/ext:LD-2/erase"); print(r.status)
-    c=psycopg.connect(template._admin.info.dsn, dbname=psycopg.conninfo.conninfo_to_dict(database_url)["dbname"], host=template._admin.info.host)
-    for (t,) in c.execute("select relname from pg_class where relnamespace='public'::regnamespace and relkind in ('r','p') and not relispartition order by 1").fetchall():
-        print(t, c.execute(f'select count(*) from "{t}"').fetchone())
-async def now(house, sandbox):
-    async with house.database.transaction(sandbox) as tx: return tx.now
+from tests.journeys.stage import Stage, stage
+from tests.leads.whole_life import Person, live_through
+
+__all__ = ["stage"]
+
+FOLDER = Path(offhook.db.__file__).parent
+ENGINE_WRITES = {
+    "job": {"insert", "update", "delete"},
+    "due": {"insert", "update", "delete"},
+    "try": {"insert", "update", "delete"},
+    "rate_bucket": {"insert", "update", "delete"},
+    "endpoint": {"update"},
+    "idempotency": {"delete"},
+    "report_seen": {"delete"},
+    "installation": {"insert", "update"},
+}
+"""All that the engine may change; everything else it may look at, at most."""
+EMPTY_ONES = {"dead_letter", "inbox", "installation"}
+"""Tables that even a long life leaves empty."""
+
+
+def tables(owner: psycopg.Connection[Any]) -> list[str]:
+    """Every table of ours, partitions by their parent."""
+    rows = owner.execute(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
+        " and not relispartition and relname not like '%yoyo%' order by 1"
+    )
+    return [name for (name,) in rows]
+
+
+@pytest.fixture
+def owner(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        yield owner
+
+
+async def test_a_stranger_sees_not_one_row_of_any_table(
+    stage: Stage, template: Template, database_url: str, owner: psycopg.Connection[Any]
+) -> None:
+    await live_through(stage, Person.new())
+    with template.admin_of(database_url) as admin:
+        filled = {name for name in tables(owner) if admin.execute(select(name)).fetchone()}
+    stranger = Tenant((await new_workspace(stage)), "sandbox")
+
+    async with stage.house.database.transaction(stranger) as tx:
+        seen = {name: await tx.rows(counting_others(name)) for name in tables(owner) if name != "installation"}
+
+    assert {name: rows for name, rows in seen.items() if rows} == {}
+    assert set(tables(owner)) - filled <= EMPTY_ONES

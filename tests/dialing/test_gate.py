@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.journeys.invariants import contacts_after_stop
-from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side
+from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side, until_waiting
 
 from offhook import ids
 from offhook.leads import LeadIn
@@ -33,7 +33,7 @@ async def test_a_dial_that_comes_while_somebody_opts_out_waits_and_is_not_made(s
     async with stage.house.database.transaction(stage.tenant) as tx:
         await stage.house.opt_outs.take(tx, OptOutIn(channel="sms", phone=NO_ANSWER))
         dispatch = asyncio.create_task(stage.house.dispatcher.drain(stage.tenant))
-        await until_somebody_waits(stage)
+        await until_waiting(stage.house.database)
     await dispatch
 
     assert await stage.calls() == []
@@ -48,7 +48,7 @@ async def test_an_opt_out_that_comes_while_a_dial_is_committed_waits_and_cuts_th
     async def slowly(tx: Any, new: Any) -> Any:
         orders = await begin(tx, new)
         told.append(asyncio.create_task(opt_out(stage, NO_ANSWER)))
-        await until_somebody_waits(stage)
+        await until_waiting(stage.house.database)
         return orders
 
     monkeypatch.setattr(stage.house.calls, "begin", slowly)
@@ -59,15 +59,6 @@ async def test_an_opt_out_that_comes_while_a_dial_is_committed_waits_and_cuts_th
     (call,) = await stage.calls()
     assert answer["calls_cut"] == [call["id"]]
     assert (call["status"], call["end_reason"]) == ("ended", "opt_out")
-
-
-async def until_somebody_waits(stage: Stage) -> None:
-    """Return once another transaction of this database waits for a lock."""
-    waiting = "select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())"
-    while True:
-        async with stage.house.database.engine() as tx:
-            if await tx.row(waiting):
-                return
 
 
 async def test_opt_outs_that_race_with_many_dials_are_never_followed_by_one(stage: Stage, a_lead: Lead) -> None:

@@ -9,12 +9,13 @@ from uuid import UUID
 import pytest
 
 from offhook import access, ids
-from offhook.db import Tenant
+from offhook.db import Database, Tenant
 from offhook.leads import LeadIn, Stored
 from offhook.sandbox.clock import Reached
 from offhook.wiring import House
 
 WHOLE_RUN_S = 600.0
+PATIENCE_S = 10.0
 TRANSFERRED = "+12125550199"
 NO_ANSWER = "+12125550190"
 BUSY = "+12125550191"
@@ -138,6 +139,16 @@ class Stage:
 async def side_by_side(*acts: Callable[[], Awaitable[Any]]) -> Sequence[Any]:
     """Do all of these at the same time; what each came to."""
     return await asyncio.gather(*(act() for act in acts))
+
+
+async def until_waiting(database: Database) -> None:
+    """Return once a transaction of this database waits for another; it never does where nobody takes turns."""
+    waits = "select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())"
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            async with database.engine() as tx:
+                if await tx.row(waits):
+                    return
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
+from psycopg import sql
 from tests.journeys.stage import Stage
 from tests.leads.sending import as_json, upload
 
@@ -88,13 +89,12 @@ async def live_through(stage: Stage, person: Person) -> str:
 def rows_that_say(admin: psycopg.Connection[Any], words: list[str]) -> list[str]:
     """`table: word` wherever a row of the database says one of them, as text or within its bytes."""
     tables = admin.execute(
-        "select oid::regclass::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
     ).fetchall()
     found = []
     for (table,) in tables:
-        text = admin.execute(
-            cast(LiteralString, f"select coalesce(string_agg(t::text, ' '), '') from {table} t")
-        ).fetchall()[0][0]
+        query = sql.SQL("select coalesce(string_agg(t::text, ' '), '') from {} t").format(sql.Identifier(table))
+        ((text,),) = admin.execute(query).fetchall()
         found += [f"{table}: {word}" for word in words if word in text or word.encode().hex() in text]
     return found
 

@@ -1,4 +1,4 @@
-"""What became of parcels, written in batches: whatever is ready after 5 ms, or 500.
+"""What became of parcels, written in batches: whatever is ready after 5 ms, or 500, or at once when no other is under way.
 
 Deliveries and retries of all tenants go in one statement. What changes more than a delivery's own row (a dead letter, a
 held delivery, the health of an endpoint) goes in a transaction of its tenant: see `endings`. Writing a batch twice
@@ -35,6 +35,8 @@ class Recorder:
         self._waiting: list[Result] = []
         self._task: asyncio.Task[None] | None = None
         self.recorded: Callable[[Sequence[Result]], None] = lambda _: None
+        self.expecting: Callable[[], bool] = lambda: True
+        """Whether more results are under way, so that it is worth waiting for company."""
 
     def take(self, result: Result) -> None:
         """Have it written soon. Returns at once."""
@@ -44,7 +46,9 @@ class Recorder:
 
     async def _write_all(self) -> None:
         while self._waiting:
-            if len(self._waiting) < BATCH:
+            # A carrier that has just given its result ends in this turn of the loop; the others will soon give theirs.
+            await asyncio.sleep(0)
+            if len(self._waiting) < BATCH and self.expecting():
                 await asyncio.sleep(GATHER_S)
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             await self._write(batch)

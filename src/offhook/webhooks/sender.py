@@ -51,6 +51,7 @@ class Sender:
         self.on_sent: Callable[[float], None] = counts.commit_to_wire_ms.observe
         """Told the milliseconds from the commit of an event (or the claim of its delivery) to its request."""
         recorder.recorded = self._forget
+        recorder.expecting = lambda: bool(self._carriers)
         wakeups.hear("due", lambda _: self.wake())
         wakeups.on_reconnect(self.wake)
 
