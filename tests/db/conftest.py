@@ -1,7 +1,5 @@
 """A database that goes away."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -9,7 +7,7 @@ from offhook.db import Database
 
 
 @pytest.fixture
-def lose_database(database: Database, database_url: str) -> Iterator[None]:
+def lose_database(database: Database, database_url: str) -> None:
     """From now on the database ends every session and takes no new one."""
     with psycopg.connect(database_url, autocommit=True) as owner:
         name = psycopg.sql.Identifier(owner.info.dbname)
@@ -18,4 +16,3 @@ def lose_database(database: Database, database_url: str) -> Iterator[None]:
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
-    yield

@@ -178,14 +178,14 @@ class PretendPlatform:
         if Kind(call.status) is not Kind.ANSWERED or not call.handover:
             raise ControlRefused("not_transferable")
         ordered = replace(call, transfer=transfer_id.hex)
-        await self._world.put_ahead(tx, ordered, script.dated(call.handover, tx.now))
+        await self._world.put_ahead(tx, ordered, script.dated(call.handover, tx.now, script.beat_of(self._account.settings)))
 
 
 def _written(order: DialOrder, settings: Mapping[str, Any], now: datetime) -> PretendCall:
     mix = script.mix_of(settings, order.merge_fields)
     outcome = script.outcome_of(order.to, order.seed, mix)
     played = script.script(outcome, order.seed, order.ring_timeout_s)
-    steps = script.dated(played.steps, now)
+    steps = script.dated(played.steps, now, script.beat_of(settings))
     return PretendCall(
         order.call_id, _ref(order.call_id), order.account_id, steps, played.handover, None, 0, Kind.PLACED
     )

@@ -1,7 +1,7 @@
 """What a pretend call will do, decided when it is placed. Pure: the same number, seed and mix give the same call.
 
 The last digit of a 555-01XX number decides the outcome; a mix, drawn by the seed of lead and attempt, overrides it.
-Every instant lies on a beat of GRID_S.
+Every instant lies on a beat.
 """
 
 import random
@@ -42,8 +42,9 @@ MEANINGS: Mapping[str, str] = {
 }
 """Every outcome in words, for the docs and for the names that a mix may use."""
 
-GRID_S = 10
+BEAT_S = 5
 """Pretend calls move on a common beat, so that many fall due together and a virtual day takes few steps."""
+SLOWEST_BEAT_S = 60
 THRESHOLD = 70
 _PHRASE = "Please do not call me again."
 
@@ -134,14 +135,20 @@ def report_of(call_id: UUID, platform_ref: str, key: str, step: Mapping[str, Any
     )
 
 
-def dated(steps: list[Step], start: datetime) -> list[Step]:
-    """The steps at their instants (`at`, RFC 3339), each put off to the next whole GRID_S of the clock."""
-    return [{**step, "at": _on_the_grid(start + timedelta(seconds=step["after"])).isoformat()} for step in steps]
+def beat_of(settings: Mapping[str, Any]) -> int:
+    """The beat of an account's calls in seconds: its setting `beat_s`, from 1 to 60, else BEAT_S."""
+    beat = settings.get("beat_s")
+    return beat if isinstance(beat, int) and 1 <= beat <= SLOWEST_BEAT_S else BEAT_S
 
 
-def _on_the_grid(at: datetime) -> datetime:
-    past = timedelta(seconds=at.timestamp() % GRID_S)
-    return at if not past else (at - past + timedelta(seconds=GRID_S)).replace(microsecond=0)
+def dated(steps: list[Step], start: datetime, beat_s: int) -> list[Step]:
+    """The steps at their instants (`at`, RFC 3339), each put off to the next beat of the clock."""
+    return [{**step, "at": _on_the_beat(start + timedelta(seconds=step["after"]), beat_s).isoformat()} for step in steps]
+
+
+def _on_the_beat(at: datetime, beat_s: int) -> datetime:
+    past = timedelta(seconds=at.timestamp() % beat_s)
+    return at if not past else (at - past + timedelta(seconds=beat_s)).replace(microsecond=0)
 
 
 def hung_up_by_us(at: datetime) -> list[Step]:
