@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.jobs import backoff
+from offhook.jobs.outcome import backoff
 
 FAILURES = st.integers(min_value=1, max_value=10_000)
 DICE = st.integers().map(random.Random)

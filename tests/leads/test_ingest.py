@@ -12,8 +12,8 @@ from tests.leads.sending import as_json
 
 from offhook import ids
 from offhook.db import Tenant
-from offhook.leads import Duplicate, LeadIn, Refused, Stored
-from offhook.leads.ingest import Raced
+from offhook.leads import LeadIn, Refused, Stored
+from offhook.leads.ingest import Duplicate, Raced
 from offhook.wiring import House
 
 ALead = Callable[..., LeadIn]

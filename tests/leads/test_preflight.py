@@ -9,8 +9,8 @@ from tests.journeys.stage import Stage
 from tests.leads.sending import as_json
 
 from offhook.db import Tenant
-from offhook.leads import CheckResult, LeadIn, Stored
-from offhook.leads.preflight import Preflight
+from offhook.leads import LeadIn, Stored
+from offhook.leads.preflight import CheckResult, Preflight
 
 ALead = Callable[..., LeadIn]
 INSTANTS = st.datetimes(timezones=st.just(UTC))

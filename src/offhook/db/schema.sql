@@ -696,7 +696,7 @@ begin
   delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
   delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
   delete from due; delete from dead_letter; delete from try; delete from delivery; delete from event; delete from event_once;
-  delete from subject where id not in (select id from endpoint union all select id from campaign);
+  delete from subject;
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
   delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;
   update slot set held_by = null, campaign_id = null, held_until = null where held_by is not null;

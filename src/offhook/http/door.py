@@ -8,13 +8,15 @@ from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request, Response
+from psycopg.errors import DeadlockDetected
 
 from offhook.db import Database, Tenant, Tx
 from offhook.errors import Fault, Forbidden, Invalid, Unauthenticated
 from offhook.http.answer import Answer
-from offhook.http.idempotency import once
+from offhook.http.idempotency import Once, once
 from offhook.privacy import Vault
 
+_EMBRACES = 3
 _ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -72,13 +74,22 @@ class Door:
         What `work` raises rolls everything back and is remembered nowhere.
         """
         keyed = await once(request, who.tenant, self._vault)
+        for _ in range(_EMBRACES):
+            try:
+                return (await self._answered(who, work, keyed)).response()
+            except DeadlockDetected:
+                # Two transactions waited for each other; ours was undone whole, and the other is through by now.
+                continue
+        return (await self._answered(who, work, keyed)).response()
+
+    async def _answered(self, who: Caller, work: Work, keyed: Once | None) -> Answer:
         async with self._database.transaction(who.tenant) as tx:
             answer = await keyed.answered(tx) if keyed else None
             if answer is None:
                 answer = await work(tx)
                 if keyed:
                     await keyed.keep(tx, answer)
-        return answer.response()
+        return answer
 
     async def preview(self, who: Caller, work: Work) -> Response:
         """What `work` would answer, with nothing done: its transaction rolls back."""

@@ -12,7 +12,7 @@ Handlers of two sorts. A `Within`-handler needs only the database: it runs insid
 so it happens exactly once. An `Outside`-handler talks to the network between two transactions, at least once.
 """
 
-from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt, backoff
+from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
 from offhook.jobs.queue import Job, cancel, enqueue, enqueue_all
 from offhook.jobs.runner import Inside, Outside, Runner
 
@@ -25,7 +25,6 @@ __all__ = [
     "Outside",
     "RetryAt",
     "Runner",
-    "backoff",
     "cancel",
     "enqueue",
     "enqueue_all",

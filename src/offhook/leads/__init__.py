@@ -17,16 +17,14 @@ from offhook.leads.erase import KIND as ERASE
 from offhook.leads.erase import Erasures
 from offhook.leads.imports import KIND as IMPORT
 from offhook.leads.imports import Imports, read_lead
-from offhook.leads.ingest import Duplicate, Leads, Refused, Stored
+from offhook.leads.ingest import Leads, Refused, Stored
 from offhook.leads.people import Lead, People
-from offhook.leads.preflight import Campaign, CheckResult
+from offhook.leads.preflight import Campaign
 from offhook.leads.store import mark, settle, with_number
 from offhook.leads.wire import LeadIn
 
 __all__ = [
     "Campaign",
-    "CheckResult",
-    "Duplicate",
     "ERASE",
     "Erasures",
     "IMPORT",

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 from psycopg.errors import DeadlockDetected
 
 from offhook import ids
+from offhook.compliance import taking_turns
 from offhook.db import Database, GroupCommit, Tenant, Tx
 from offhook.errors import Fault, Invalid
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
@@ -37,8 +38,17 @@ class EraseIn(Wire):
 def router(
     door: Door, database: Database, leads: Leads, people: People, imports: Imports, erasures: Erasures
 ) -> APIRouter:
-    """The routes, and the group in which single leads share their commits."""
+    """The routes under /v1/leads."""
     api = APIRouter(prefix="/v1/leads", tags=["leads"])
+    _add_door(api, door, database, leads)
+    _add_import(api, door, imports)
+    _add_reading(api, door, people)
+    _add_erasing(api, door, people, erasures)
+    return api
+
+
+def _add_door(api: APIRouter, door: Door, database: Database, leads: Leads) -> None:
+    """Where leads come in: one, many, or for a look only. Single leads share their commits."""
     group: GroupCommit[LeadIn, Ingested] = GroupCommit(database, leads.ingest)
 
     @api.post("", status_code=201, responses={200: {"description": "The reference is known: the first lead stands."}})
@@ -65,6 +75,8 @@ def router(
     async def check(lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
         return await door.read(who, lambda tx: _check(tx, leads, lead))
 
+
+def _add_import(api: APIRouter, door: Door, imports: Imports) -> None:
     @api.post("/import", status_code=202)
     async def import_(
         request: Request,
@@ -79,6 +91,8 @@ def router(
 
         return await door.write(request, who, start)
 
+
+def _add_reading(api: APIRouter, door: Door, people: People) -> None:
     @api.get("")
     async def list_(
         page: Annotated[Page, Depends(page)],
@@ -112,6 +126,8 @@ def router(
 
         return await door.read(who, read)
 
+
+def _add_erasing(api: APIRouter, door: Door, people: People, erasures: Erasures) -> None:
     @api.post("/{ref}/erase", responses={202: {"description": "A call is being hung up first."}})
     async def erase(
         ref: str, request: Request, who: Annotated[Caller, caller("leads:erase")], body: EraseIn | None = None
@@ -119,6 +135,8 @@ def router(
         wish = body or EraseIn()
 
         async def act(tx: Tx) -> Answer:
+            # The number before the row, as a dispatch and an opt-out take them: the other order would embrace one.
+            await taking_turns(tx, [(await people.find(tx, ref)).row.number_tag])
             lead = await people.find(tx, ref, lock=True)
             erasure = await erasures.erase(tx, lead.row, reason=wish.reason, suppressing=wish.suppress)
             head = {"id": lead.shown_id, "object": "erasure"}
@@ -128,8 +146,6 @@ def router(
             return Answer(200, {**head, "status": "erased", "erased_at": receipt["erased_at"], "receipt": receipt})
 
         return await door.write(request, who, act)
-
-    return api
 
 
 async def _create_one(tx: Tx, leads: Leads, lead: LeadIn) -> Answer:

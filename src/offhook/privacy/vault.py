@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from offhook import clock, ids
 from offhook.db import EngineTx, Tenant, Tx, Wakeups
 from offhook.errors import OffhookError
+from offhook.privacy import store
 from offhook.privacy.receipt import Receipt
 from offhook.privacy.ring import TAG_VERSION, KeyRing
 
@@ -87,14 +88,8 @@ class Vault:
         epoch = self._ring.epoch_for(tx.wall.date())
         wrap = self._ring.epoch(epoch)
         rows = [(person, kind, os.urandom(32)) for person in persons for kind in classes]
-        wrapped = [_wrap(wrap, tx.tenant, person, kind, raw) for person, kind, raw in rows]
-        inserted = await tx.rows(
-            "insert into person_key (workspace_id, environment, person_id, class, epoch, wrapped)"
-            " select %(ws)s, %(env)s, p, c, %(epoch)s, w from unnest(%(p)b::uuid[], %(c)b::text[], %(w)b::bytea[]) t(p, c, w)"
-            " on conflict do nothing returning person_id, class",
-            {**tx.keys, "epoch": epoch, "p": [r[0] for r in rows], "c": [r[1] for r in rows], "w": wrapped},
-        )
-        new = set(inserted)
+        wrapped = [(person, kind, _wrap(wrap, tx.tenant, person, kind, raw)) for person, kind, raw in rows]
+        new = await store.insert_keys(tx, epoch, wrapped)
         made = {(p, c): PersonKey(tx.tenant, p, AESGCM(raw)) for p, c, raw in rows if (p, c) in new}
         # Until the commit the keys are this transaction's alone: one that rolls back must not seal anything afterwards.
         self._made.setdefault(tx, {}).update(made)
@@ -112,12 +107,7 @@ class Vault:
             if key and key.tenant == tx.tenant:
                 found[person] = key
         if missing := wanted - found.keys():
-            rows = await tx.rows(
-                "select person_id, epoch, wrapped from person_key where workspace_id = %(ws)s and environment = %(env)s"
-                " and person_id = any(%(p)b::uuid[]) and class = %(c)s",
-                {**tx.keys, "p": list(missing), "c": kind},
-            )
-            for person, epoch, wrapped in rows:
+            for person, epoch, wrapped in await store.keys(tx, list(missing), kind):
                 found[person] = self.unwrap(tx.tenant, person, kind, epoch, wrapped)
         return {person: found.get(person, ERASED) for person in wanted}
 
@@ -143,43 +133,20 @@ class Vault:
         """
         if receipt := await self.receipt_of(tx, person):
             return receipt
-        gone = await tx.rows(
-            "delete from person_key where workspace_id = %(ws)s and environment = %(env)s and person_id = %(p)s and class = 'operational'"
-            " returning epoch",
-            {**tx.keys, "p": person},
-        )
+        epoch = await store.delete_operational(tx, person)
         self._made.get(tx, {}).pop((person, "operational"), None)
-        receipt = self._receipt(tx, person, reason, kept, epoch=gone[0][0] if gone else None)
-        await tx.run(
-            "insert into receipt (workspace_id, environment, id, person_id, document, signature, created_at)"
-            " values (%(ws)s, %(env)s, %(id)s, %(p)s, %(doc)b, %(sig)b, %(now)s)",
-            {
-                **tx.keys,
-                "id": receipt.id,
-                "p": person,
-                "doc": receipt.document,
-                "sig": receipt.signature,
-                "now": tx.now,
-            },
-        )
+        receipt = self._receipt(tx, person, reason, kept, epoch=epoch)
+        await store.insert_receipt(tx, person, receipt)
         tx.on_commit(lambda: self._announce(person))
         return receipt
 
     async def receipt_of(self, tx: Tx, person: UUID) -> Receipt | None:
         """The receipt of a person who was erased; None when nobody was."""
-        row = await tx.row(
-            "select id, document, signature from receipt where workspace_id = %(ws)s and environment = %(env)s and person_id = %(p)s",
-            {**tx.keys, "p": person},
-        )
-        return Receipt(*row) if row else None
+        return await store.receipt_of(tx, person)
 
     async def receipt(self, tx: Tx, id: UUID) -> Receipt | None:
         """The receipt with this id; None when there is none."""
-        row = await tx.row(
-            "select id, document, signature from receipt where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
-            {**tx.keys, "id": id},
-        )
-        return Receipt(*row) if row else None
+        return await store.receipt(tx, id)
 
     def was_shredded(self, person: UUID) -> bool:
         """Whether this process has heard of the person's erasure: what is in memory about them must not be sent."""

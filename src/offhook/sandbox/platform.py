@@ -178,7 +178,9 @@ class PretendPlatform:
         if Kind(call.status) is not Kind.ANSWERED or not call.handover:
             raise ControlRefused("not_transferable")
         ordered = replace(call, transfer=transfer_id.hex)
-        await self._world.put_ahead(tx, ordered, script.dated(call.handover, tx.now, script.beat_of(self._account.settings)))
+        await self._world.put_ahead(
+            tx, ordered, script.dated(call.handover, tx.now, script.beat_of(self._account.settings))
+        )
 
 
 def _written(order: DialOrder, settings: Mapping[str, Any], now: datetime) -> PretendCall:

@@ -143,7 +143,9 @@ def beat_of(settings: Mapping[str, Any]) -> int:
 
 def dated(steps: list[Step], start: datetime, beat_s: int) -> list[Step]:
     """The steps at their instants (`at`, RFC 3339), each put off to the next beat of the clock."""
-    return [{**step, "at": _on_the_beat(start + timedelta(seconds=step["after"]), beat_s).isoformat()} for step in steps]
+    return [
+        {**step, "at": _on_the_beat(start + timedelta(seconds=step["after"]), beat_s).isoformat()} for step in steps
+    ]
 
 
 def _on_the_beat(at: datetime, beat_s: int) -> datetime:

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from offhook import clock, ids
-from offhook.compliance import Identifier, suppress, taking_turns
+from offhook.compliance import Identifier, suppress, suppressed, taking_turns
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor, Event, Log
@@ -44,11 +44,13 @@ class OptOuts:
         identifiers, lead = await self._who(tx, wish)
         for identifier in identifiers:
             await taking_turns(tx, [identifier.tag])
-        if known := await store.find_opt_out(tx, identifiers[0].tag, wish.scope, wish.channel):
+        known = await store.find_opt_out(tx, identifiers[0].tag, wish.scope, wish.channel)
+        if known and len(await suppressed(tx, [one.tag for one in identifiers])) == len(identifiers):
             return False, known[1]
-        answer = await self._obey(tx, ids.new(), identifiers, wish.channel, wish.scope)
-        await self._keep(tx, wish, identifiers[0].tag, lead, answer)
-        return True, answer
+        answer = await self._obey(tx, known[0] if known else ids.new(), identifiers, wish.channel, wish.scope)
+        if known is None:
+            await self._keep(tx, wish, identifiers[0].tag, lead, answer)
+        return known is None, answer
 
     async def heard(self, tx: Tx, events: Sequence[Event]) -> None:
         """Within(CallOptOutDetected): the person said it in the call."""
