@@ -71,7 +71,7 @@ class Wakeups:
             topics, self._pending = self._pending, set()
             try:
                 await connection.execute(
-                    "select pg_notify(%s, topic) from unnest(%s::text[]) topic", (CHANNEL, list(topics))
+                    "select pg_notify(%s, topic) from unnest(%b::text[]) topic", (CHANNEL, list(topics))
                 )
             except psycopg.Error:
                 self._pending |= topics

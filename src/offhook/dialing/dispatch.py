@@ -14,7 +14,7 @@ from offhook import ids, routing
 from offhook.calls import Calls, NewCall
 from offhook.compliance import RuleBook
 from offhook.db import Database, Tenant, Tx, Wakeups
-from offhook.dialing import store
+from offhook.dialing import attempt_store, store
 from offhook.dialing.gate import Barred, Cleared, Gated, Held, gate
 from offhook.dialing.store import CampaignRow
 from offhook.errors import Unavailable
@@ -57,7 +57,7 @@ class Dispatcher:
             self._awake.clear()
             try:
                 async with self._database.engine() as tx:
-                    due = await store.campaigns_with_due(tx)
+                    due = await attempt_store.campaigns_with_due(tx)
                 mine = [(tenant, campaign) for tenant, campaign in due if tenant not in self.driven]
                 dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in mine))
                 if any(dialed):
@@ -76,7 +76,7 @@ class Dispatcher:
     async def work(self, tenant: Tenant) -> bool:
         """Dial what is due and has room, and wait for the platforms' answers; whether anything was done."""
         async with self._database.transaction(tenant) as tx:
-            campaigns = await store.with_due_and_room(tx)
+            campaigns = await attempt_store.with_due_and_room(tx)
         moved = sum([await self.dispatch(tenant, campaign) for campaign in campaigns])
         placing = list(self._placing)
         await asyncio.gather(*placing, return_exceptions=True)
@@ -84,9 +84,9 @@ class Dispatcher:
 
     async def next_due(self, tx: Tx) -> datetime | None:
         """Now when something is due and there is room for it, else when the next attempt falls due; None when none waits for time."""
-        if await store.with_due_and_room(tx):
+        if await attempt_store.with_due_and_room(tx):
             return tx.now
-        return await store.next_due(tx)
+        return await attempt_store.next_due(tx)
 
     async def busy(self, tx: Tx) -> bool:
         """Whether some process is handing a call to its platform."""
@@ -100,7 +100,7 @@ class Dispatcher:
             if campaign.status != "running":
                 return 0
             room = min(BATCH, await room_of(tx, campaign))
-            due = await store.due_attempts(tx, campaign_id, room) if room > 0 else []
+            due = await attempt_store.due_attempts(tx, campaign_id, room) if room > 0 else []
             if not due:
                 return 0
             verdicts = await gate(tx, self._people, self._rules, campaign, due)
@@ -125,16 +125,16 @@ class Dispatcher:
             pairs = [(one, call) for one, call in pairs if call in leased]
         if not pairs:
             return []
-        await store.start_dialing(tx, [(one.attempt.id, call) for one, call in pairs])
+        await attempt_store.start_dialing(tx, [(one.attempt.id, call) for one, call in pairs])
         await mark(tx, [(one.lead.id, "dialing", None) for one, _ in pairs])
         return await self._calls.begin(tx, [_new_call(campaign, one) for one, _ in pairs])
 
     async def _put_off(self, tx: Tx, verdicts: Sequence[Gated]) -> None:
         held = [one for one in verdicts if isinstance(one, Held)]
         barred = [one for one in verdicts if isinstance(one, Barred)]
-        await store.postpone(tx, [(one.attempt.id, one.until, one.code) for one in held]) if held else None
+        await attempt_store.postpone(tx, [(one.attempt.id, one.until, one.code) for one in held]) if held else None
         for one in barred:
-            await store.cancel_planned(tx, [one.lead.id], ",".join(one.codes))
+            await attempt_store.cancel_planned(tx, [one.lead.id], ",".join(one.codes))
         await mark(
             tx, [(one.lead.id, "scheduled", one.until) for one in held], only_from=("held", "scheduled", "accepted")
         )
@@ -164,7 +164,7 @@ class Dispatcher:
 
 async def room_of(tx: Tx, campaign: CampaignRow) -> int:
     """How many more calls this campaign may have out now. Exact under the campaign's turn."""
-    room = campaign.max_concurrent_calls - await store.dialing_now(tx, campaign.id)
+    room = campaign.max_concurrent_calls - await attempt_store.dialing_now(tx, campaign.id)
     if campaign.mode == "ai_only":
         return room
     cap = campaign.max_live_transfers if campaign.max_live_transfers is not None else campaign.max_concurrent_calls

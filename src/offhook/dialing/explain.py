@@ -6,11 +6,12 @@ from typing import Any
 from offhook import clock, ids
 from offhook.compliance import Never, RuleBook, Wait, may_dial, suppressed
 from offhook.db import Tx
-from offhook.dialing import store
+from offhook.dialing import attempt_store, store
+from offhook.dialing.attempt_store import AttemptRow
 from offhook.dialing.dispatch import room_of
 from offhook.dialing.gate import DAY_FULL, DAY_RULE, rooms_of_the_day
 from offhook.dialing.reactions import OVER, place_of
-from offhook.dialing.store import AttemptRow, CampaignRow
+from offhook.dialing.store import CampaignRow
 from offhook.leads import Lead
 
 
@@ -18,7 +19,7 @@ async def explain(tx: Tx, rules: RuleBook, lead: Lead) -> dict[str, Any]:
     """The lead's present blockers, each with its rule and its end where that is known, and every attempt so far."""
     # A campaign that refused all its leads can be deleted; they stay.
     campaign = next(iter(await store.campaigns(tx, by_id=[lead.row.campaign_id])), None)
-    attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
+    attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
     planned = next((attempt for attempt in attempts if attempt.state == "planned"), None)
     blockers = [
         *_of_lead(lead, planned),

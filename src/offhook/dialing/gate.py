@@ -11,10 +11,11 @@ from uuid import UUID
 
 from offhook.compliance import Allowed, Never, RuleBook, Wait, may_dial, suppressed, taking_turns
 from offhook.db import Tx
-from offhook.dialing import store
+from offhook.dialing import attempt_store, store
+from offhook.dialing.attempt_store import AttemptRow
 from offhook.dialing.cadence import day_has_room
 from offhook.dialing.reactions import OVER, legal_from, place_of, plan_of
-from offhook.dialing.store import AttemptRow, CampaignRow
+from offhook.dialing.store import CampaignRow
 from offhook.leads import Lead, People
 
 
@@ -59,7 +60,7 @@ async def gate(
     # Numbers before rows, as an opt-out takes them: the other order would embrace it.
     await taking_turns(tx, [lead.row.number_tag for lead in leads.values()])
     listed = await suppressed(tx, [lead.row.number_tag for lead in leads.values()])
-    planned = await store.lock_planned(tx, [attempt for attempt, _ in attempts])
+    planned = await attempt_store.lock_planned(tx, [attempt for attempt, _ in attempts])
     ring = timedelta(seconds=campaign.ring_timeout_s)
     verdicts = [judge(one, leads[one.lead_id], listed, rules, tx.now, ring) for one in planned]
     rooms = await rooms_of_the_day(tx, planned)
@@ -68,7 +69,7 @@ async def gate(
 
 async def rooms_of_the_day(tx: Tx, attempts: Sequence[AttemptRow]) -> dict[UUID, datetime]:
     """Per attempt the first instant from now on at which the cadence's cap per 24 hours lets its lead be dialed."""
-    history = await store.attempts_of(tx, [one.lead_id for one in attempts])
+    history = await attempt_store.attempts_of(tx, [one.lead_id for one in attempts])
     plans = await store.plans(tx, list({one.campaign_id for one in attempts}))
     dialed = {lead: [one.dialed_at for one in made if one.dialed_at] for lead, made in history.items()}
     return {one.id: day_has_room(plan_of(one, plans).attempts_per_day, dialed[one.lead_id], tx.now) for one in attempts}

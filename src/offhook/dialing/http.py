@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from offhook import clock
 from offhook.compliance import RuleBook, taking_turns
 from offhook.db import Tx
-from offhook.dialing import store
+from offhook.dialing import attempt_store
 from offhook.dialing.explain import explain
 from offhook.dialing.setup import Campaigns
 from offhook.dialing.verbs import Verbs
@@ -33,7 +33,13 @@ def router(
 ) -> APIRouter:
     """`/v1/campaigns/{id}/…` and `/v1/leads/{id}/…`."""
     api = APIRouter(prefix="/v1")
+    _add_campaigns(api, door, campaigns)
+    _add_reads(api, door, people, rules, timeline)
+    _add_verbs(api, door, verbs, people)
+    return api
 
+
+def _add_campaigns(api: APIRouter, door: Door, campaigns: Campaigns) -> None:
     @api.post("/campaigns/{ref}/{verb}", tags=["campaigns"])
     async def move(
         ref: str,
@@ -53,6 +59,8 @@ def router(
 
         return await door.read(who, read)
 
+
+def _add_reads(api: APIRouter, door: Door, people: People, rules: RuleBook, timeline: Timeline) -> None:
     @api.get("/leads/{ref}/explain", tags=["leads"])
     async def explain_(ref: str, who: Annotated[Caller, caller("leads:read")]) -> Response:
         async def read(tx: Tx) -> Answer:
@@ -64,11 +72,13 @@ def router(
     async def timeline_(ref: str, who: Annotated[Caller, caller("leads:read")]) -> Response:
         async def read(tx: Tx) -> Answer:
             lead = await people.find(tx, ref)
-            subjects = [lead.id, *await store.calls_of(tx, lead.id)]
+            subjects = [lead.id, *await attempt_store.calls_of(tx, lead.id)]
             return Answer(200, {"id": lead.shown_id, "object": "timeline", "data": await timeline(tx, subjects)})
 
         return await door.read(who, read)
 
+
+def _add_verbs(api: APIRouter, door: Door, verbs: Verbs, people: People) -> None:
     @api.post("/leads/{ref}/pause", tags=["leads"])
     async def pause(ref: str, request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
@@ -97,8 +107,6 @@ def router(
             return await _lead(tx, people, ref)
 
         return await door.write(request, who, act)
-
-    return api
 
 
 def _actor(who: Caller) -> Actor:

@@ -9,10 +9,10 @@ from uuid import UUID
 from offhook import ids
 from offhook.compliance import Location, RuleBook, Wait, may_dial
 from offhook.db import Tx, Wakeups
-from offhook.dialing import store
+from offhook.dialing import attempt_store, store
+from offhook.dialing.attempt_store import AttemptRow, Planned
 from offhook.dialing.cadence import Next, Outcome, Over, Plan, after_attempt, outcome_of
 from offhook.dialing.plans import read_plan
-from offhook.dialing.store import AttemptRow, Planned
 from offhook.events import Event, Fact, Log, Story
 from offhook.events.catalogue.calls import CallEnded
 from offhook.events.catalogue.leads import (
@@ -55,7 +55,7 @@ class Cadences:
                 lead_id=lead, campaign_id=campaigns[lead], n=1, base=0, cadence_version=version, due_at=due_at
             )
             rows.append(first)
-        await store.insert_attempts(tx, rows)
+        await attempt_store.insert_attempts(tx, rows)
         await mark(
             tx,
             [
@@ -78,12 +78,12 @@ class Cadences:
 
     async def answered(self, tx: Tx, events: Sequence[Event]) -> None:
         """Within(CallAnswered): the lead is in a call."""
-        attempts = await store.attempt_of_call(tx, [event.fact.subject_id for event in events])
+        attempts = await attempt_store.attempt_of_call(tx, [event.fact.subject_id for event in events])
         await mark(tx, [(attempt.lead_id, "in_call", None) for attempt in attempts.values()], only_from=("dialing",))
 
     async def qualified(self, tx: Tx, events: Sequence[Event]) -> None:
         """Within(CallQualificationThresholdMet): the conversation qualified the lead."""
-        attempts = await store.attempt_of_call(tx, [event.fact.subject_id for event in events])
+        attempts = await attempt_store.attempt_of_call(tx, [event.fact.subject_id for event in events])
         leads = await self._people.of(tx, [attempt.lead_id for attempt in attempts.values()])
         facts = [
             LeadQualified(
@@ -98,16 +98,16 @@ class Cadences:
         """Within(CallEnded): close the attempt and plan what follows it. An attempt already closed changes nothing."""
         outcomes = {event.fact.subject_id: _outcome(cast(CallEnded, event.fact)) for event in events}
         reasons = {event.fact.subject_id: cast(CallEnded, event.fact).end_reason for event in events}
-        served = await store.resolve(tx, [(call, outcome, reasons[call]) for call, outcome in outcomes.items()])
+        served = await attempt_store.resolve(tx, [(call, outcome, reasons[call]) for call, outcome in outcomes.items()])
         if not served:
             return
         leads = await self._people.of(tx, [attempt.lead_id for attempt in served])
         plans = await store.plans(tx, list({attempt.campaign_id for attempt in served}))
-        history = await store.attempts_of(tx, [attempt.lead_id for attempt in served])
+        history = await attempt_store.attempts_of(tx, [attempt.lead_id for attempt in served])
         results = [
             self._follow(tx, one, leads[one.lead_id], plan_of(one, plans), history[one.lead_id]) for one in served
         ]
-        await store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
+        await attempt_store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
         # Whoever settled a lead at this very moment has the last word.
         await mark(tx, [change for _, marks, _ in results for change in marks], only_from=OPEN)
         await self._log.append(tx, [fact for _, _, facts in results for fact in facts])
@@ -115,8 +115,10 @@ class Cadences:
 
     async def stop(self, tx: Tx, events: Sequence[Event]) -> Counter[str]:
         """Within(LeadConverted, LeadOptedOut, LeadDncAdded, LeadErased): nothing planned is left, in this transaction."""
-        cancelled = await store.cancel_planned(tx, [event.fact.subject_id for event in events], events[0].fact.type)
-        history = await store.attempts_of(tx, cancelled)
+        cancelled = await attempt_store.cancel_planned(
+            tx, [event.fact.subject_id for event in events], events[0].fact.type
+        )
+        history = await attempt_store.attempts_of(tx, cancelled)
         facts = [
             LeadCadenceCompleted(
                 subject_id=event.fact.subject_id,

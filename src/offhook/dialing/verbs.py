@@ -6,11 +6,12 @@ from uuid import UUID
 
 from offhook.compliance import RuleBook, taking_turns
 from offhook.db import Tx, Wakeups
-from offhook.dialing import store
+from offhook.dialing import attempt_store, store
+from offhook.dialing.attempt_store import AttemptRow, Planned
 from offhook.dialing.dispatch import Dispatcher
 from offhook.dialing.gate import Barred, Cleared, Held, gate
 from offhook.dialing.reactions import OVER, legal_from
-from offhook.dialing.store import AttemptRow, CampaignRow, Planned
+from offhook.dialing.store import CampaignRow
 from offhook.errors import Conflict
 from offhook.events import Actor, Log
 from offhook.events.catalogue.leads import LeadCadencePaused, LeadCallbackScheduled, LeadScheduled
@@ -32,7 +33,7 @@ class Verbs:
         if lead.row.status == "paused":
             return
         self._must_be_open(lead)
-        await store.pause_planned(tx, lead.id)
+        await attempt_store.pause_planned(tx, lead.id)
         await mark(tx, [(lead.id, "paused", None)])
         fact = LeadCadencePaused(subject_id=lead.id, story=lead.story(status="paused"), actor=actor, reason=actor.type)
         await self._log.append(tx, [fact])
@@ -56,10 +57,10 @@ class Verbs:
 
         Raises Conflict `already_in_flight` while a call to the lead is out: its end would plan by the old cadence.
         """
-        attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if any(attempt.state == "dialing" for attempt in attempts):
             raise Conflict("already_in_flight", "A call to this lead is out; send the same again when it has ended.")
-        await store.cancel_planned(tx, [lead.id], "reconnect")
+        await attempt_store.cancel_planned(tx, [lead.id], "reconnect")
         due_at = legal_from(lead, max(at, tx.now), self._rules)
         await self._plan(tx, lead, attempts, due_at, base=_made(attempts))
         await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", Actor("api_key"))
@@ -73,7 +74,7 @@ class Verbs:
         # The campaign, then the number, then rows: the order of a dispatch and of an opt-out.
         await store.lock_campaign(tx, campaign.id)
         await taking_turns(tx, [lead.row.number_tag])
-        attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if any(attempt.state == "dialing" for attempt in attempts):
             raise Conflict("already_in_flight", "A call to this lead is out already.")
         attempt = await self._attempt_for_now(tx, lead, attempts)
@@ -93,15 +94,15 @@ class Verbs:
         return order.call_id
 
     async def _attempt_for_now(self, tx: Tx, lead: Lead, attempts: list[AttemptRow]) -> UUID:
-        if await store.move_planned(tx, lead.id, tx.now) is None:
+        if await attempt_store.move_planned(tx, lead.id, tx.now) is None:
             await self._plan(tx, lead, attempts, tx.now, base=attempts[-1].base if attempts else 0)
-        after = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        after = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         return next(attempt.id for attempt in after if attempt.state == "planned")
 
     async def _move(self, tx: Tx, lead: Lead, at: datetime, reason: str, actor: Actor) -> None:
         """Have the next attempt fall due at `at`; where none waits (its call is out) the next one follows the cadence."""
-        n = await store.move_planned(tx, lead.id, at)
-        attempts = (await store.attempts_of(tx, [lead.id]))[lead.id]
+        n = await attempt_store.move_planned(tx, lead.id, at)
+        attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if n is None and not any(attempt.state == "dialing" for attempt in attempts):
             n = _made(attempts) + 1
             await self._plan(tx, lead, attempts, at, base=attempts[-1].base if attempts else 0)
@@ -114,7 +115,7 @@ class Verbs:
         _, version, _ = (await store.latest_plans(tx, [campaign]))[campaign]
         number = _made(attempts) + 1
         plan = Planned(lead_id=lead.id, campaign_id=campaign, n=number, base=base, cadence_version=version, due_at=at)
-        await store.insert_attempts(tx, [plan])
+        await attempt_store.insert_attempts(tx, [plan])
 
     async def _tell(self, tx: Tx, lead: Lead, n: int, at: datetime, reason: str, actor: Actor) -> None:
         story = lead.story(status="scheduled")

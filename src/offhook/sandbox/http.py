@@ -72,7 +72,13 @@ def router(
 ) -> APIRouter:
     """`/v1/sandbox/…` and the inbox's own door."""
     api = APIRouter(tags=["sandbox"])
+    _add_clock(api, door, database, virtual)
+    _add_people(api, door, leads)
+    _add_inbox(api, door, database, inbox, verify)
+    return api
 
+
+def _add_clock(api: APIRouter, door: Door, database: Database, virtual: VirtualClock) -> None:
     @api.get("/v1/sandbox/clock")
     async def read_clock(who: Annotated[Caller, caller("sandbox:read")]) -> Response:
         _must_be_sandbox(who)
@@ -109,6 +115,8 @@ def router(
 
         return await door.write(request, who, act)
 
+
+def _add_people(api: APIRouter, door: Door, leads: Leads) -> None:
     @api.post("/v1/sandbox/leads", status_code=201)
     async def make_leads(request: Request, wish: LeadsIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
         _must_be_sandbox(who)
@@ -140,6 +148,8 @@ def router(
 
         return await door.write(request, who, act)
 
+
+def _add_inbox(api: APIRouter, door: Door, database: Database, inbox: Inbox, verify: Verify) -> None:
     @api.get("/v1/sandbox/inbox")
     async def read_inbox(
         page: Annotated[Page, Depends(page)], who: Annotated[Caller, caller("sandbox:read")]
@@ -163,8 +173,6 @@ def router(
                 raise Forbidden("bad_signature", "No endpoint of this sandbox signed that message.")
             await inbox.keep(tx, request.headers, body, verified=verified)
         return Response(status_code=204)
-
-    return api
 
 
 def _must_be_sandbox(who: Caller) -> None:
