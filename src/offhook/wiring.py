@@ -31,14 +31,17 @@ from offhook.http import Door
 from offhook.http import progress as progress_http
 from offhook.http import receipts as receipts_http
 from offhook.http.resources import resource_router
-from offhook.jobs import Inside, Job, Outcome, Outside, Runner
+from offhook.jobs import Inside, Job, Outside, Runner
+from offhook.jobs.outcome import Outcome
 from offhook.leads import Erasures, Imports, Lead, Leads, People, preflight
 from offhook.leads import http as leads_http
 from offhook.outbound import Outbound
 from offhook.privacy import KeyRing, Vault
 from offhook.providers import ProviderAccounts, Providers
 from offhook.providers import http as providers_http
-from offhook.routing import Targets
+from offhook.routing.record import decisions
+from offhook.routing.targets import Targets
+from offhook.routing.targets import set_up as set_up_target
 from offhook.sandbox import http as sandbox_http
 from offhook.sandbox.clock import VirtualClock
 from offhook.sandbox.inbox import Inbox
@@ -164,9 +167,7 @@ class House:
             leads_http.router(door, self.database, self.leads, self.people, self.imports, self.erasures),
             dialing_http.router(door, self.campaigns, self.verbs, self.people, self.rules, self._told_of),
             *(resource_router(door, one) for one in (self.campaigns, CadenceBooks(), targets, accounts)),
-            calls_http.router(
-                door, self.calls, self.one_offs.dial, events=self._told_of_call, decisions=routing.decisions
-            ),
+            calls_http.router(door, self.calls, self.one_offs.dial, events=self._told_of_call, decisions=decisions),
             providers_http.router(door, self.database, self.providers, self.calls, self.one_offs.dial),
             sync_http.router(door, self.post_backs, self.opt_outs),
             self.webhooks.router(door),
@@ -236,7 +237,7 @@ class House:
             await set_up_campaign(tx, None)
             live_key = await access.issue_key(tx, "First key", ["*"])
             async with tx.in_environment("sandbox") as sandbox:
-                await routing.set_up(sandbox)
+                await set_up_target(sandbox)
                 account = await self.providers.add(sandbox, "sandbox", "Pretend platform", is_default=True)
                 await set_up_campaign(sandbox, account)
                 test_key = await access.issue_key(sandbox, "First key", ["*"])

@@ -6,8 +6,7 @@ from typing import Any, Literal
 import pytest
 from tests.journeys.stage import until_waiting
 
-from offhook.compliance import Identifier, suppress, suppressed, taking_turns
-from offhook.compliance.suppression import page
+from offhook.compliance.suppression import Identifier, page, suppress, suppressed, taking_turns
 from offhook.db import Database, Tenant
 from offhook.events import Log
 from offhook.privacy import Vault

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.compliance import Allowed, Location, locate, may_dial, packaged
+from offhook.compliance import Location, locate, may_dial, packaged
 from offhook.compliance.hours import CLOSING_MARGIN, RING
+from offhook.compliance.verdict import Allowed
 from offhook.demo.hours import was_legal
 from offhook.phone import Phone, parse
 

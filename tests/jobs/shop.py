@@ -8,7 +8,8 @@ from uuid import UUID
 
 from offhook import jobs
 from offhook.db import Database, Tenant, Tx, Wakeups
-from offhook.jobs import Done, Inside, Job, Outcome, Outside, Runner
+from offhook.jobs import Inside, Job, Outside, Runner
+from offhook.jobs.outcome import Done, Outcome
 
 Act = Callable[[Job], Awaitable[Outcome]]
 

@@ -6,7 +6,8 @@ from tests.jobs.shop import Shop
 
 from offhook import jobs
 from offhook.db import Database, Tenant
-from offhook.jobs import Done, GiveUp, Job, Outcome, RetryAt
+from offhook.jobs import Job
+from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
 from offhook.jobs.runner import BATCH
 
 HOUR = timedelta(hours=1)

@@ -10,8 +10,9 @@ from tests.journeys.stage import side_by_side
 
 from offhook import ids, routing
 from offhook.db import Database, Tenant, Tx, Wakeups
-from offhook.routing import NoTarget, Placement, Targets
-from offhook.routing.targets import TargetIn
+from offhook.routing import NoTarget, Placement
+from offhook.routing.record import decisions
+from offhook.routing.targets import TargetIn, Targets
 
 CAMPAIGN = UUID(int=3)
 SOON = timedelta(minutes=5)
@@ -56,7 +57,7 @@ class Floor:
 
     async def decisions(self, call: UUID) -> Sequence[dict[str, Any]]:
         async with self.database.transaction(self.tenant) as tx:
-            return await routing.decisions(tx, call)
+            return await decisions(tx, call)
 
     async def held_until(self, call: UUID) -> Any:
         async with self.database.transaction(self.tenant) as tx:

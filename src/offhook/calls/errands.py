@@ -13,7 +13,8 @@ from offhook.calls.book import Book
 from offhook.calls.call import Call
 from offhook.calls.reports import Reports
 from offhook.db import Database
-from offhook.jobs import Done, GiveUp, Job, Outcome, RetryAt
+from offhook.jobs import Job
+from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
 from offhook.log import get
 from offhook.providers import CallReport, Providers
 from offhook.providers.contract import (

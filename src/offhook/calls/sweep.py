@@ -13,7 +13,8 @@ from offhook.calls.reports import Reports
 from offhook.calls.silence import Ask, Over, look, target_is_silent
 from offhook.calls.transfers import Floor
 from offhook.db import Tx
-from offhook.jobs import Done, Job, Outcome, RetryAt, enqueue_all
+from offhook.jobs import Job, enqueue_all
+from offhook.jobs.outcome import Done, Outcome, RetryAt
 from offhook.providers import CallReport
 from offhook.providers.contract import Cause, Kind
 

@@ -7,11 +7,6 @@ without rules are never read as allowed.
 
 from offhook.compliance.hours import may_dial
 from offhook.compliance.rulebook import RuleBook, packaged
-from offhook.compliance.suppression import Identifier, suppress, suppressed, taking_turns
-from offhook.compliance.verdict import Allowed, Never, Verdict, Wait
 from offhook.compliance.zones import Location, Unresolvable, locate
 
-__all__ = [
-    "Allowed", "Identifier", "Location", "Never", "RuleBook", "Unresolvable", "Verdict", "Wait", "locate", "may_dial", "packaged",
-    "suppress", "suppressed", "taking_turns",
-]  # fmt: skip
+__all__ = ["Location", "RuleBook", "Unresolvable", "locate", "may_dial", "packaged"]

@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from offhook import clock, ids
-from offhook.compliance import Never, RuleBook, Wait, may_dial, suppressed
+from offhook.compliance import RuleBook, may_dial
+from offhook.compliance.suppression import suppressed
+from offhook.compliance.verdict import Never, Wait
 from offhook.db import Tx
 from offhook.dialing import attempt_store, store
 from offhook.dialing.attempt_store import AttemptRow

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from offhook.compliance import Allowed, Never, RuleBook, Wait, may_dial, suppressed, taking_turns
+from offhook.compliance import RuleBook, may_dial
+from offhook.compliance.suppression import suppressed, taking_turns
+from offhook.compliance.verdict import Allowed, Never, Wait
 from offhook.db import Tx
 from offhook.dialing import attempt_store, store
 from offhook.dialing.attempt_store import AttemptRow

@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from offhook import clock
-from offhook.compliance import RuleBook, taking_turns
+from offhook.compliance import RuleBook
+from offhook.compliance.suppression import taking_turns
 from offhook.db import Tx
 from offhook.dialing import attempt_store
 from offhook.dialing.explain import explain

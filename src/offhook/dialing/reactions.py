@@ -7,7 +7,8 @@ from typing import Any, cast
 from uuid import UUID
 
 from offhook import ids
-from offhook.compliance import Location, RuleBook, Wait, may_dial
+from offhook.compliance import Location, RuleBook, may_dial
+from offhook.compliance.verdict import Wait
 from offhook.db import Tx, Wakeups
 from offhook.dialing import attempt_store, store
 from offhook.dialing.attempt_store import AttemptRow, Planned

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from offhook.compliance import RuleBook, taking_turns
+from offhook.compliance import RuleBook
+from offhook.compliance.suppression import taking_turns
 from offhook.db import Tx, Wakeups
 from offhook.dialing import attempt_store, store
 from offhook.dialing.attempt_store import AttemptRow, Planned

@@ -5,7 +5,7 @@ per subject and all *within*-reactions, or nothing. *After*-reactions become dur
 bytes that endpoints will get are rendered and sealed here, once. `catalogue` holds one class per event type.
 """
 
-from offhook.events.fact import ENGINE, Actor, Fact, Story, Transition
+from offhook.events.fact import Actor, Fact, Story, Transition
 from offhook.events.log import After, Event, Log, Within
 
-__all__ = ["ENGINE", "Actor", "After", "Event", "Fact", "Log", "Story", "Transition", "Within"]
+__all__ = ["Actor", "After", "Event", "Fact", "Log", "Story", "Transition", "Within"]

@@ -12,18 +12,13 @@ Handlers of two sorts. A `Within`-handler needs only the database: it runs insid
 so it happens exactly once. An `Outside`-handler talks to the network between two transactions, at least once.
 """
 
-from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
 from offhook.jobs.queue import Job, cancel, enqueue, enqueue_all
 from offhook.jobs.runner import Inside, Outside, Runner
 
 __all__ = [
-    "Done",
-    "GiveUp",
     "Inside",
     "Job",
-    "Outcome",
     "Outside",
-    "RetryAt",
     "Runner",
     "cancel",
     "enqueue",

@@ -10,10 +10,11 @@ from typing import Literal
 from uuid import UUID
 
 from offhook import ids, jobs
-from offhook.compliance import Identifier, suppress
+from offhook.compliance.suppression import Identifier, suppress
 from offhook.db import Tx
 from offhook.events import Log, Story
 from offhook.events.catalogue.leads import LeadErased
+from offhook.jobs.outcome import Done, Outcome, RetryAt
 from offhook.leads import store
 from offhook.leads.store import Row
 from offhook.privacy import Receipt, Vault
@@ -59,18 +60,18 @@ class Erasures:
             return Erasure(lead.id, None)
         return Erasure(lead.id, await self._shred(tx, lead, reason, suppressing))
 
-    async def finish(self, tx: Tx, waiting: Sequence[jobs.Job]) -> list[jobs.Outcome]:
+    async def finish(self, tx: Tx, waiting: Sequence[jobs.Job]) -> list[Outcome]:
         """The job: shred whoever's call has ended meanwhile; the others wait on."""
         return [await self._finish_one(tx, job) for job in waiting]
 
-    async def _finish_one(self, tx: Tx, job: jobs.Job) -> jobs.Outcome:
+    async def _finish_one(self, tx: Tx, job: jobs.Job) -> Outcome:
         lead = await store.lock(tx, UUID(job.args["lead"]))
         if lead is None or lead.erased_at is not None:
-            return jobs.Done()
+            return Done()
         if await self._hang_up(tx, lead.id):
-            return jobs.RetryAt(tx.now + LOOK, "a call is being hung up")
+            return RetryAt(tx.now + LOOK, "a call is being hung up")
         await self._shred(tx, lead, job.args["reason"], job.args["suppress"])
-        return jobs.Done()
+        return Done()
 
     async def _shred(self, tx: Tx, lead: Row, reason: Reason, suppressing: bool) -> Receipt:
         kept = ["client_ref_id as a keyed hash", "number and consent under the evidence key"]

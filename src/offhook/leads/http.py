@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 from psycopg.errors import DeadlockDetected
 
 from offhook import ids
-from offhook.compliance import taking_turns
+from offhook.compliance.suppression import taking_turns
 from offhook.db import Database, GroupCommit, Tenant, Tx
 from offhook.errors import Fault, Invalid
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page

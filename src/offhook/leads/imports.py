@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from offhook.db import Database, Tx
 from offhook.errors import Fault, Invalid
-from offhook.jobs import Done, Job, Outcome, enqueue, progress
+from offhook.jobs import Job, enqueue, progress
+from offhook.jobs.outcome import Done, Outcome
 from offhook.leads import store
 from offhook.leads.ingest import Duplicate, Ingested, Leads, Refused, Stored
 from offhook.leads.wire import LeadIn

@@ -11,7 +11,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 from offhook import clock
-from offhook.compliance import Location, Never, RuleBook, Unresolvable, Wait, may_dial, suppressed
+from offhook.compliance import Location, RuleBook, Unresolvable, may_dial
+from offhook.compliance.suppression import suppressed
+from offhook.compliance.verdict import Never, Wait
 from offhook.db import Tx
 from offhook.leads import store
 from offhook.leads.wire import Consent, LeadIn

@@ -6,20 +6,16 @@ renews ends by itself. Before a transfer is promised the slot is asked for again
 paused meanwhile, or the lease may have run out. Every choice leaves a decision record, also the choice of nobody.
 """
 
-from offhook.routing.choose import NoTarget, Placement, choose, confirm, decisions
+from offhook.routing.choose import NoTarget, Placement, choose, confirm
 from offhook.routing.ledger import call_ended, free_slots, hold, release
-from offhook.routing.targets import Targets, set_up
 
 __all__ = [
     "NoTarget",
     "Placement",
-    "Targets",
     "call_ended",
     "choose",
     "confirm",
-    "decisions",
     "free_slots",
     "hold",
     "release",
-    "set_up",
 ]

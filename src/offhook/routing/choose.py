@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from offhook import clock, ids
+from offhook import ids
 from offhook.db import Tx
 from offhook.routing import store
 
@@ -75,18 +75,3 @@ def _record(candidates: Sequence[store.Candidate]) -> dict[str, Any]:
         for c in candidates
     ]
     return {"rule": RULE, "considered": considered}
-
-
-async def decisions(tx: Tx, call_id: UUID) -> list[dict[str, Any]]:
-    """Every decision about this call, in order: what was considered, and who was chosen."""
-    return [
-        {
-            "id": ids.show("dec", id),
-            "object": "decision",
-            "purpose": purpose,
-            "target_id": ids.show("tgt", target) if target else None,
-            **record,
-            "decided_at": clock.show(decided_at),
-        }
-        for id, purpose, target, record, decided_at in await store.decisions(tx, call_id)
-    ]

@@ -13,7 +13,8 @@ from offhook import access, clock, ids, jobs
 from offhook.db import Database, Tenant, Tx
 from offhook.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
-from offhook.jobs import Job, Outcome, progress
+from offhook.jobs import Job, progress
+from offhook.jobs.outcome import Done, Outcome, RetryAt
 from offhook.leads import LeadIn, Leads, Refused, Stored
 from offhook.sandbox.clock import BUDGET_S, VirtualClock
 from offhook.sandbox.inbox import Inbox
@@ -64,7 +65,7 @@ class Advances:
             status = "done" if reached.settled else "running"
             result = {"now": clock.show(reached.now), "steps": reached.steps}
             await progress.report(tx, job.id, done=reached.steps, result=result, status=status)
-            return jobs.Done() if reached.settled else jobs.RetryAt(tx.wall, "not there yet")
+            return Done() if reached.settled else RetryAt(tx.wall, "not there yet")
 
 
 def router(

@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from offhook.db import Database, GroupCommit, Tx, Wakeups
-from offhook.jobs import Done, Inside, Job, Outcome, Outside, enqueue_all
+from offhook.jobs import Inside, Job, Outside, enqueue_all
+from offhook.jobs.outcome import Done, Outcome
 from offhook.outbound import Outbound
 from offhook.providers import CallReport, DialOrder
 from offhook.providers.contract import (

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from offhook import clock, ids
-from offhook.compliance import Identifier, suppress, suppressed, taking_turns
+from offhook.compliance.suppression import Identifier, suppress, suppressed, taking_turns
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor, Event, Log

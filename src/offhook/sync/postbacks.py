@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from offhook import ids
-from offhook.compliance import taking_turns
+from offhook.compliance.suppression import taking_turns
 from offhook.db import Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound
 from offhook.events import Actor, Event, Log

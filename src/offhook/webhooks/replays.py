@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from offhook.db import Database, Tx
-from offhook.jobs import Done, Job, Outcome, enqueue, progress
+from offhook.jobs import Job, enqueue, progress
+from offhook.jobs.outcome import Done, Outcome
 from offhook.webhooks import delivery_store
 from offhook.webhooks.deliveries import Deliveries
 from offhook.webhooks.delivery_store import Wanted
