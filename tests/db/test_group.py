@@ -93,8 +93,9 @@ async def test_a_request_that_comes_just_when_the_last_writer_ends_is_written_to
 ) -> None:
     group = GroupCommit(database, notes.write, writers=1)
 
-    await group.submit(tenant, "first")
-    answer = await asyncio.wait_for(group.submit(tenant, "second"), 10)
+    async with asyncio.timeout(10):
+        await group.submit(tenant, "first")
+        answer = await group.submit(tenant, "second")
 
     assert answer == "wrote second"
 
