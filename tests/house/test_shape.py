@@ -52,9 +52,7 @@ PAST_THE_FRONT_DOOR = {
     ("wiring", "sandbox.inbox"),
     ("wiring", "sandbox.platform"),
 }
-WIDE_DOORS = {"compliance": 14, "events": 9, "jobs": 11, "leads": 15, "routing": 11}
-LONG_FILES = {"dialing/store.py": 436}
-LONG_FUNCTIONS = {("sandbox/http.py", "router"), ("dialing/http.py", "router")}
+WIDE_DOORS = {"leads": 15}
 
 
 def test_imports_only_go_down_the_floors() -> None:
@@ -98,7 +96,7 @@ def exported(tree: ast.Module) -> list[ast.expr]:
 def test_no_file_is_longer_than_four_hundred_lines() -> None:
     lengths = {source.name: source.text.count("\n") for source in sources()}
 
-    assert {name: length for name, length in lengths.items() if length > LONG_FILES.get(name, 400)} == {}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
 def test_no_function_is_longer_than_sixty_lines() -> None:
@@ -110,7 +108,7 @@ def test_no_function_is_longer_than_sixty_lines() -> None:
         if (node.end_lineno or 0) - node.lineno + 1 > 60
     }
 
-    assert long - LONG_FUNCTIONS == set()
+    assert long == set()
 
 
 def test_every_room_begins_by_saying_what_it_promises() -> None:
