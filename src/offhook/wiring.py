@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from offhook import access, ids, leads, routing, webhooks
+from offhook import access, ids, routing, webhooks
 from offhook.access import http as access_http
 from offhook.app import build_app
 from offhook.calls import Calls
@@ -152,8 +152,8 @@ class House:
 
     def _handlers(self) -> dict[str, Inside | Outside]:
         return {
-            leads.IMPORT: Outside(self.imports.run),
-            leads.ERASE: Inside(self.erasures.finish),
+            **self.imports.handlers,
+            **self.erasures.handlers,
             sandbox_http.ADVANCE: Outside(self._advance_on),
             **self.calls.handlers,
             **self.pretend.handlers,

@@ -217,3 +217,16 @@ async def test_a_live_environments_clock_cannot_be_moved(database: Database, liv
         async with database.transaction(live_tenant) as tx:
             await access.set_clock(tx, timedelta(hours=1))
     assert now == wall
+
+
+async def test_a_restart_of_the_database_costs_no_request_once_it_answers_again(
+    database: Database, tenant: Tenant, owner: psycopg.Connection[Any]
+) -> None:
+    async with database.transaction(tenant), database.transaction(tenant):
+        pass
+    owner.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'offhook_app'"
+    )
+
+    async with database.transaction(tenant) as tx:
+        assert tx.now is not None

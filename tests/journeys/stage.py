@@ -10,7 +10,8 @@ import pytest
 
 from offhook import access, ids
 from offhook.db import Database, Tenant
-from offhook.leads import LeadIn, Stored
+from offhook.leads import LeadIn
+from offhook.leads.ingest import Stored
 from offhook.sandbox.clock import Reached
 from offhook.wiring import House
 

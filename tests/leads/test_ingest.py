@@ -13,8 +13,8 @@ from tests.leads.sending import as_json
 
 from offhook import ids
 from offhook.db import Tenant
-from offhook.leads import LeadIn, Refused, Stored
-from offhook.leads.ingest import Duplicate, Raced
+from offhook.leads import LeadIn
+from offhook.leads.ingest import Duplicate, Raced, Refused, Stored
 from offhook.wiring import House
 
 ALead = Callable[..., LeadIn]

@@ -9,7 +9,8 @@ from tests.journeys.stage import Stage
 from tests.leads.sending import as_json
 
 from offhook.db import Tenant
-from offhook.leads import LeadIn, Stored
+from offhook.leads import LeadIn
+from offhook.leads.ingest import Stored
 from offhook.leads.preflight import CheckResult, Preflight
 
 ALead = Callable[..., LeadIn]

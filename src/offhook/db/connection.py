@@ -128,8 +128,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self, tenant: Tenant) -> AsyncIterator[Tx]:
         """A transaction that sees this tenant only. Raises Unavailable when the database is away."""
-        async with _borrow(self._app) as connection:
-            *_, now, wall = await _begin(connection, _begin_for(tenant))
+        async with _begun(self._app, _begin_for(tenant)) as (connection, (*_, now, wall)):
             tx = Tx(connection, tenant, now, wall)
             async with _ending(tx):
                 yield tx
@@ -137,8 +136,7 @@ class Database:
     @asynccontextmanager
     async def engine(self) -> AsyncIterator[EngineTx]:
         """A transaction over tenants. Raises Unavailable when the database is away."""
-        async with _borrow(self._engine) as connection:
-            (wall,) = await _begin(connection, _BEGIN_ENGINE)
+        async with _begun(self._engine, _BEGIN_ENGINE) as (connection, (wall,)):
             tx = EngineTx(connection, wall)
             async with _ending(tx):
                 yield tx
@@ -182,25 +180,40 @@ def _pool(url: str, role: str, size: int) -> AsyncConnectionPool[Connection]:
 
 
 @asynccontextmanager
-async def _borrow(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
+async def _begun(
+    pool: AsyncConnectionPool[Connection], statement: bytes
+) -> AsyncIterator[tuple[Connection, tuple[Any, ...]]]:
+    """A connection with a transaction begun on it, and what its beginning answered.
+
+    Connections that died while they lay idle (the database was restarted) are thrown away and passed over: nothing had
+    begun on them. Raises Unavailable when no living one can be had.
+    """
+    for _ in range(pool.max_size + 1):
+        connection = await _take(pool)
+        try:
+            try:
+                row = await _begin(connection, statement)
+            except psycopg.OperationalError:
+                continue
+            yield connection, row
+            return
+        finally:
+            await pool.putconn(connection)
+    raise Unavailable("database_away", "The database went away; nothing was done, try again.")
+
+
+async def _take(pool: AsyncConnectionPool[Connection]) -> Connection:
     try:
-        connection = await pool.getconn()
+        return await pool.getconn()
     except _AWAY:
         raise Unavailable("database_away", "The database does not answer; try again in a moment.") from None
-    try:
-        yield connection
-    finally:
-        await pool.putconn(connection)
 
 
 async def _begin(connection: Connection, statement: bytes) -> tuple[Any, ...]:
-    try:
-        cursor = await connection.execute(statement)
-        while cursor.nextset():
-            pass
-        return cast(tuple[Any, ...], await cursor.fetchone())
-    except _AWAY:
-        raise Unavailable("database_away", "The database went away; nothing was done, try again.") from None
+    cursor = await connection.execute(statement)
+    while cursor.nextset():
+        pass
+    return cast(tuple[Any, ...], await cursor.fetchone())
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from offhook.dialing.store import CampaignRow
 from offhook.dialing.verbs import Verbs, not_allowed
 from offhook.errors import Conflict, Fault, Invalid
 from offhook.http import Answer
-from offhook.leads import Lead, Leads, People, Refused, read_lead
+from offhook.leads import Lead, Leads, People
+from offhook.leads.ingest import Refused, read_lead
 from offhook.providers import OneOff
 
 Show = Callable[[Tx, UUID], Awaitable[dict[str, Any]]]

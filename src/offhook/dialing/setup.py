@@ -16,7 +16,7 @@ from offhook.events import Actor, Log, Transition
 from offhook.events.catalogue.campaigns import status_fact
 from offhook.http import Page, Wire
 from offhook.http.resources import External, Ref, ref_of
-from offhook.leads import Campaign
+from offhook.leads.preflight import Campaign
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 CallerId = Annotated[str, StringConstraints(pattern=r"^\+[1-9]\d{6,14}$")]

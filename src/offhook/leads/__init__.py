@@ -13,30 +13,11 @@ says. A number that cannot be a number is refused and nothing is stored; what th
 The person's details are sealed under their operational key, what the law makes one keep under their evidence key.
 """
 
-from offhook.leads.erase import KIND as ERASE
 from offhook.leads.erase import Erasures
-from offhook.leads.imports import KIND as IMPORT
-from offhook.leads.imports import Imports, read_lead
-from offhook.leads.ingest import Leads, Refused, Stored
+from offhook.leads.imports import Imports
+from offhook.leads.ingest import Leads
 from offhook.leads.people import Lead, People
-from offhook.leads.preflight import Campaign
-from offhook.leads.store import mark, settle, with_number
+from offhook.leads.store import mark, settle
 from offhook.leads.wire import LeadIn
 
-__all__ = [
-    "Campaign",
-    "ERASE",
-    "Erasures",
-    "IMPORT",
-    "Imports",
-    "Lead",
-    "LeadIn",
-    "Leads",
-    "People",
-    "Refused",
-    "Stored",
-    "mark",
-    "read_lead",
-    "settle",
-    "with_number",
-]
+__all__ = ["Erasures", "Imports", "Lead", "LeadIn", "Leads", "People", "mark", "settle"]

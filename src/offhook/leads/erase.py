@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-from offhook import ids, jobs
+from offhook import ids
 from offhook.compliance.suppression import Identifier, suppress
 from offhook.db import Tx
 from offhook.events import Log, Story
 from offhook.events.catalogue.leads import LeadErased
+from offhook.jobs import Inside, Job, enqueue
 from offhook.jobs.outcome import Done, Outcome, RetryAt
 from offhook.leads import store
 from offhook.leads.store import Row
@@ -42,6 +43,11 @@ class Erasures:
         self._log = log
         self._hang_up = hang_up
 
+    @property
+    def handlers(self) -> dict[str, Inside]:
+        """The job of this part, for the runner."""
+        return {KIND: Inside(self.finish)}
+
     async def erase(self, tx: Tx, lead: Row, *, reason: Reason, suppressing: bool) -> Erasure:
         """Erase now, or as soon as its open call has ended. Idempotent: the first receipt stands.
 
@@ -56,15 +62,15 @@ class Erasures:
             return Erasure(lead.id, await self._vault.receipt_of(tx, lead.id))
         if await self._hang_up(tx, lead.id):
             args = {"lead": lead.id.hex, "reason": reason, "suppress": suppressing}
-            await jobs.enqueue(tx, KIND, args, key=lead.id.hex, run_at=tx.now + LOOK)
+            await enqueue(tx, KIND, args, key=lead.id.hex, run_at=tx.now + LOOK)
             return Erasure(lead.id, None)
         return Erasure(lead.id, await self._shred(tx, lead, reason, suppressing))
 
-    async def finish(self, tx: Tx, waiting: Sequence[jobs.Job]) -> list[Outcome]:
+    async def finish(self, tx: Tx, waiting: Sequence[Job]) -> list[Outcome]:
         """The job: shred whoever's call has ended meanwhile; the others wait on."""
         return [await self._finish_one(tx, job) for job in waiting]
 
-    async def _finish_one(self, tx: Tx, job: jobs.Job) -> Outcome:
+    async def _finish_one(self, tx: Tx, job: Job) -> Outcome:
         lead = await store.lock(tx, UUID(job.args["lead"]))
         if lead is None or lead.erased_at is not None:
             return Done()

@@ -13,14 +13,13 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
 
 from offhook.db import Database, Tx
 from offhook.errors import Fault, Invalid
-from offhook.jobs import Job, enqueue, progress
+from offhook.jobs import Job, Outside, enqueue, progress
 from offhook.jobs.outcome import Done, Outcome
 from offhook.leads import store
-from offhook.leads.ingest import Duplicate, Ingested, Leads, Refused, Stored
+from offhook.leads.ingest import Duplicate, Ingested, Leads, Refused, Stored, read_lead
 from offhook.leads.wire import LeadIn
 from offhook.privacy import Vault
 
@@ -114,6 +113,11 @@ class Imports:
         self._vault = vault
         self._leads = leads
 
+    @property
+    def handlers(self) -> dict[str, Outside]:
+        """The job of this part, for the runner."""
+        return {KIND: Outside(self.run)}
+
     async def start(self, tx: Tx, rows: Sequence[dict[str, Any]]) -> UUID:
         """Keep the rows, sealed, and have them taken in; the job's id."""
         job = await enqueue(tx, KIND, {"rows": len(rows)})
@@ -184,15 +188,6 @@ class Tally:
     def _tell(self, code: str, param: str | None) -> None:
         if len(self.result["problems"]) < PROBLEMS_TOLD:
             self.result["problems"].append({"row": self.rows, "code": code, "param": param})
-
-
-def read_lead(body: object) -> LeadIn | Refused:
-    """The lead in a body, or every fault in it at once."""
-    try:
-        return LeadIn.model_validate(body)
-    except ValidationError as wrong:
-        faults = [Fault(".".join(map(str, fault["loc"])), fault["type"], fault["msg"]) for fault in wrong.errors()]
-        return Refused(Invalid(faults))
 
 
 def _place(job: UUID, n: int) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from pydantic import ValidationError
 
 from offhook import clock, ids
 from offhook.compliance import locate
@@ -291,3 +292,12 @@ def _duplicate_body(candidate: Candidate, row: Row) -> dict[str, Any]:
 
 def _head(id: UUID, ref: str, status: str) -> dict[str, Any]:
     return {"id": ids.show("lead", id), "object": "lead", "client_ref_id": ref, "status": status}
+
+
+def read_lead(body: object) -> LeadIn | Refused:
+    """The lead in a body, or every fault in it at once."""
+    try:
+        return LeadIn.model_validate(body)
+    except ValidationError as wrong:
+        faults = [Fault(".".join(map(str, fault["loc"])), fault["type"], fault["msg"]) for fault in wrong.errors()]
+        return Refused(Invalid(faults))

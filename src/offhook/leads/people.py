@@ -97,6 +97,10 @@ class People:
         rows = await store.by_ids(tx, ids)
         return {lead.id: lead for lead in await self.open(tx, list(rows.values()))}
 
+    async def with_number(self, tx: Tx, number_tag: bytes) -> list[Lead]:
+        """Every lead with this number, in the order in which they came."""
+        return list((await self.of(tx, await store.with_number(tx, number_tag))).values())
+
     async def find(self, tx: Tx, ref: str, *, lock: bool = False) -> Lead:
         """The lead by its id or by `ext:` and its client_ref_id. Raises NotFound."""
         if ref.startswith("ext:"):

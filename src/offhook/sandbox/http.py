@@ -15,7 +15,8 @@ from offhook.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.jobs import Job, progress
 from offhook.jobs.outcome import Done, Outcome, RetryAt
-from offhook.leads import LeadIn, Leads, Refused, Stored
+from offhook.leads import LeadIn, Leads
+from offhook.leads.ingest import Refused, Stored
 from offhook.sandbox.clock import BUDGET_S, VirtualClock
 from offhook.sandbox.inbox import Inbox
 from offhook.sandbox.people import synthetic

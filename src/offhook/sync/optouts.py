@@ -17,7 +17,7 @@ from offhook.errors import Fault, Invalid
 from offhook.events import Actor, Event, Log
 from offhook.events.catalogue.calls import CallOptOutDetected
 from offhook.events.catalogue.leads import LeadOptedOut
-from offhook.leads import Lead, People, settle, with_number
+from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import PersonKey, Vault
 from offhook.sync import store
@@ -98,7 +98,7 @@ class OptOuts:
 
     async def _stop_leads(self, tx: Tx, tag: bytes, channel: str, scope: str, suppressions: list[str]) -> int:
         cancelled = 0
-        for lead in (await self._people.of(tx, await with_number(tx, tag))).values():
+        for lead in await self._people.with_number(tx, tag):
             if not lead.details or lead.row.status in ("opted_out", "rejected"):
                 continue
             await settle(tx, lead.id, "opted_out", "opt_out", tx.now)

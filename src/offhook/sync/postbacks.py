@@ -11,7 +11,7 @@ from offhook.db import Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound
 from offhook.events import Actor, Event, Log
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadReconnectRequested
-from offhook.leads import Lead, People, settle, with_number
+from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import Vault
 from offhook.sync import store
@@ -206,8 +206,8 @@ class PostBacks:
         phone = parse(raw)
         if isinstance(phone, NotAPhone):
             raise Invalid([Fault("phone", phone.code, _WRONG_NUMBER)], code="invalid_phone")
-        leads = await self._people.of(tx, await with_number(tx, self._vault.tag(tx.tenant, "phone", phone.e164)))
-        alive = [lead for lead in leads.values() if lead.details and lead.row.status != "rejected"]
+        leads = await self._people.with_number(tx, self._vault.tag(tx.tenant, "phone", phone.e164))
+        alive = [lead for lead in leads if lead.details and lead.row.status != "rejected"]
         return alive[-1] if alive else None
 
     async def _by_call(self, tx: Tx, shown: str) -> Lead | None:
