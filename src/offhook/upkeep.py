@@ -1,26 +1,29 @@
 """Upkeep: what must be done now and then, by whichever process gets the turn."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import psycopg
 
 from offhook.db import Database, EngineTx
 from offhook.errors import Unavailable
 from offhook.events.store import read_epoch
-from offhook.http.idempotency import purge_idempotency
 from offhook.log import get
 
 EVERY_S = 3600
 STATISTICS_EVERY_S = 2
 PARTITIONS_AHEAD_DAYS = 14
-REPORTS_KEPT = "72 hours"
+
+Chore = Callable[[EngineTx], Awaitable[object]]
 
 
 class Upkeep:
     """Makes the coming days' partitions and forgets what has served its time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, chores: Sequence[Chore]) -> None:
+        """`chores` are done every hour: each forgets, in a few statements, what its room need not keep."""
         self._database = database
+        self._chores = chores
 
     async def run(self) -> None:
         """Upkeep every hour, statistics of young tables every other second, until cancelled."""
@@ -39,8 +42,8 @@ class Upkeep:
         """Do what is due. Idempotent; another process doing it at the same time is waited for."""
         async with self._database.engine() as tx:
             await tx.run("select make_partitions(%(days)s)", {"days": PARTITIONS_AHEAD_DAYS})
-            await purge_idempotency(tx)
-            await _forget_reports(tx)
+            for chore in self._chores:
+                await chore(tx)
 
     async def _refresh_statistics(self) -> None:
         async with self._database.engine() as tx:
@@ -50,7 +53,3 @@ class Upkeep:
         """The epoch of this database's log: raised when it was restored from a dump."""
         async with self._database.engine() as tx:
             return await read_epoch(tx)
-
-
-async def _forget_reports(tx: EngineTx) -> None:
-    await tx.run("delete from report_seen where seen_at < now() - interval '72 hours'")

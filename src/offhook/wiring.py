@@ -30,6 +30,7 @@ from offhook.events.stream import announce
 from offhook.http import Door
 from offhook.http import progress as progress_http
 from offhook.http import receipts as receipts_http
+from offhook.http.idempotency import purge_idempotency
 from offhook.http.resources import resource_router
 from offhook.jobs import Inside, Job, Outside, Runner
 from offhook.jobs.outcome import Outcome
@@ -111,7 +112,7 @@ class House:
         self.log.react(reactions(self))
         self.runner = Runner(self.database, self.wakeups, self._handlers())
         self.clock = VirtualClock(self.database, [self.runner, self.dispatcher, self.webhooks.sender])
-        self.upkeep = Upkeep(self.database)
+        self.upkeep = Upkeep(self.database, [purge_idempotency, self.calls.forget_reports])
         self._loops: list[asyncio.Task[None]] = []
         self.authenticator = access.Authenticator(self.database, self.wakeups)
         self.app = self._build_app()

@@ -43,7 +43,7 @@ PAST_THE_FRONT_DOOR = {
     ("cli", "demo.cli"),
     ("events", "http.pages"),
     ("upkeep", "events.store"),
-    ("upkeep", "http.idempotency"),
+    ("wiring", "http.idempotency"),
     ("webhooks", "events.tombstone"),
     ("webhooks", "events.types"),
     ("wiring", "events.stream"),

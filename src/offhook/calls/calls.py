@@ -17,7 +17,7 @@ from offhook.calls.reports import FIRST_LOOK, Reports
 from offhook.calls.shown import shown
 from offhook.calls.sweep import Sweep
 from offhook.calls.transfers import Floor
-from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.db import Database, EngineTx, Tenant, Tx, Wakeups
 from offhook.errors import Conflict, NotFound
 from offhook.events import Actor, Log
 from offhook.jobs import Inside, Outside, enqueue_all
@@ -124,6 +124,10 @@ class Calls:
     async def open_calls(self, tx: Tx, lead_id: UUID) -> list[UUID]:
         """The calls of this lead that have not ended: an erasure waits for them."""
         return await store.open_of_lead(tx, lead_id)
+
+    async def forget_reports(self, tx: EngineTx) -> None:
+        """Forget which reports were seen more than 72 hours ago: no platform repeats itself for so long."""
+        await store.forget_reports(tx)
 
     async def being_placed(self, tx: Tx) -> bool:
         """Whether some process is handing a call of this tenant to its platform right now."""

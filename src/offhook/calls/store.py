@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from offhook.calls.call import NOTHING_TOLD, About, Call, End, Handover, Status, Told
-from offhook.db import Tx
+from offhook.db import EngineTx, Tx
 
 _COLUMNS = (
     "id, direction, mode, status, person_id, lead_id, campaign_id, attempt_id, provider_account_id, platform_ref, number_tag, story,"
@@ -297,3 +297,7 @@ async def any_being_placed(tx: Tx) -> bool:
         {**tx.keys, "wall": tx.wall},
     )
     return bool(row and row[0])
+
+
+async def forget_reports(tx: EngineTx) -> None:
+    await tx.run("delete from report_seen where seen_at < now() - interval '72 hours'")

@@ -84,15 +84,6 @@ async def answer_postback(tx: Tx, id: UUID, lead_id: UUID | None, answer: dict[s
     )
 
 
-async def drop_expired(tx: Tx, before: datetime) -> int:
-    """Forget the content of post-backs whose lead never came."""
-    return await tx.run(
-        "update postback set content = null where workspace_id = %(ws)s and environment = %(env)s and not applied"
-        " and content is not null and created_at < %(before)s",
-        {**tx.keys, "before": before},
-    )
-
-
 async def find_opt_out(tx: Tx, tag: bytes, scope: str, channel: str) -> tuple[UUID, dict[str, Any]] | None:
     row = await tx.row(
         "select id, answer from opt_out where workspace_id = %(ws)s and environment = %(env)s and tag = %(tag)b and scope = %(scope)s"

@@ -53,7 +53,7 @@ class Sender:
         recorder.recorded = self._forget
         recorder.expecting = lambda: bool(self._carriers)
         wakeups.hear("due", lambda _: self.wake())
-        wakeups.on_reconnect(self.wake)
+        wakeups.on_reconnect(self._look_anew)
 
     def wake(self) -> None:
         """Look for due deliveries now instead of at the next look."""
@@ -120,6 +120,12 @@ class Sender:
             self._short = claim.short
             self.offer(claim.parcels)
         return claim
+
+    def _look_anew(self) -> None:
+        # The word that a person was erased may have been missed: what is in memory goes back, and is claimed with its key.
+        for parcel in self._queues.empty():
+            self._recorder.take(Result(parcel, Left()))
+        self.wake()
 
     async def _sleep(self) -> None:
         try:
