@@ -157,6 +157,23 @@ async def test_an_erased_person_is_told_as_a_tombstone_from_memory_and_from_the_
     assert body["subject"] == orjson.loads(before.body)["subject"]
 
 
+async def test_what_is_in_memory_is_looked_at_anew_when_the_word_of_an_erasure_may_have_been_lost(
+    room: Room, receiver: Receiver
+) -> None:
+    await room.endpoint(receiver.url)
+    person, sender = await room.person(), room.webhooks.sender
+    sender._in_flight = 0
+    await room.happens(3, person=person)
+
+    async with room.database.transaction(room.tenant) as tx:
+        await tx.run("delete from person_key where person_id = %s", [person])
+    sender._look_anew()
+    sender._in_flight = 16
+    await room.drain()
+
+    assert [orjson.loads(one.body)["data"] for one in receiver.received] == [{"erased": True}] * 3
+
+
 def dies_before_recording(room: Room) -> list[Any]:
     """From now on results stay in the memory of a process that is as good as dead; they come to be here."""
     kept: list[Any] = []
