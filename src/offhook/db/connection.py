@@ -1,5 +1,6 @@
 """The pools, and the transaction that knows whose it is and what time it is."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from offhook.errors import Unavailable
 Environment = Literal["live", "sandbox"]
 Params = Sequence[object] | dict[str, Any] | None
 Connection = psycopg.AsyncConnection[TupleRow]
+
+BUSY_S = 10.0
+"""How long a request waits for its turn at the pool."""
+AWAY_S = 0.2
+"""How long it waits for another connection after a dead one: where one was lost to a restart, the next is there or soon made."""
 
 _AWAY = (psycopg.OperationalError, PoolTimeout)
 # Plans of statements that join arrays with tables are kept from hash joins and scans over whole tables, which a generic
@@ -144,9 +150,9 @@ class Database:
     async def alive(self) -> bool:
         """Whether the database answers right now."""
         try:
-            async with self.engine() as tx:
+            async with asyncio.timeout(1), self.engine() as tx:
                 return tx.wall is not None
-        except Unavailable:
+        except (Unavailable, TimeoutError):
             return False
 
 
@@ -173,7 +179,6 @@ def _pool(url: str, role: str, size: int) -> AsyncConnectionPool[Connection]:
         min_size=min(2, size),
         max_size=size,
         open=False,
-        timeout=10,
         kwargs={"autocommit": True},
         check=None,
     )
@@ -188,8 +193,8 @@ async def _begun(
     Connections that died while they lay idle (the database was restarted) are thrown away and passed over: nothing had
     begun on them. Raises Unavailable when no living one can be had.
     """
-    for _ in range(pool.max_size + 1):
-        connection = await _take(pool)
+    for n in range(pool.max_size + 1):
+        connection = await _take(pool, BUSY_S if n == 0 else AWAY_S)
         try:
             try:
                 row = await _begin(connection, statement)
@@ -202,9 +207,9 @@ async def _begun(
     raise Unavailable("database_away", "The database went away; nothing was done, try again.")
 
 
-async def _take(pool: AsyncConnectionPool[Connection]) -> Connection:
+async def _take(pool: AsyncConnectionPool[Connection], timeout_s: float) -> Connection:
     try:
-        return await pool.getconn()
+        return await pool.getconn(timeout_s)
     except _AWAY:
         raise Unavailable("database_away", "The database does not answer; try again in a moment.") from None
 
