@@ -22,10 +22,11 @@ from offhook.dialing import CadenceBooks, Cadences, Campaigns, Dispatcher, OneOf
 from offhook.dialing import http as dialing_http
 from offhook.dialing import set_up as set_up_campaign
 from offhook.errors import CannotStart, Fault, Invalid
-from offhook.events import Actor, Fact, Log, Within
+from offhook.events import Actor, Fact, Log
 from offhook.events import http as events_http
 from offhook.events.catalogue.calls import CallAnswered, CallEnded, CallOptOutDetected, CallQualificationThresholdMet
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadErased, LeadOptedOut
+from offhook.events.reactions import Entails, Reaction, Within
 from offhook.events.stream import announce
 from offhook.http import Door
 from offhook.http import progress as progress_http
@@ -66,22 +67,22 @@ def checks(rules: RuleBook) -> Sequence[preflight.Check]:
     )
 
 
-def reactions(house: "House") -> Sequence[Within]:
-    """What each fact sets off, in the transaction that writes it."""
+def reactions(house: "House") -> Sequence[Reaction]:
+    """What each fact entails, and who is told of it within the transaction that writes it."""
     return (
+        Entails(LeadAccepted, house.cadences.plan),  # an accepted lead has its first attempt planned
+        Entails(CallAnswered, house.cadences.answered),
+        Entails(CallQualificationThresholdMet, house.cadences.qualified),
+        Entails(CallOptOutDetected, house.opt_outs.heard),  # "stop" in a call suppresses everywhere, at once
+        Entails(CallEnded, routing.call_ended),  # the human it may have needed is free again
+        Entails(CallEnded, house.cadences.resolved),  # an ended call plans the next attempt, or none
+        Entails(LeadConverted, house.cadences.stop),  # a converted lead is never dialed again, not even 10 ms later
+        Entails(LeadOptedOut, house.cadences.stop),
+        Entails(LeadDncAdded, house.cadences.stop),
+        Entails(LeadErased, house.cadences.stop),
         Within(Fact, house.webhooks.fan_out),  # every endpoint that listens is told, or nothing happened
         Within(Fact, announce(house.wakeups)),  # open streams look as soon as it is durable
-        Within(LeadAccepted, house.cadences.plan),  # an accepted lead has its first attempt planned
         Within(LeadAccepted, house.post_backs.lead_came),  # what the CRM said before its lead came is applied now
-        Within(CallAnswered, house.cadences.answered),
-        Within(CallQualificationThresholdMet, house.cadences.qualified),
-        Within(CallOptOutDetected, house.opt_outs.heard),  # "stop" in a call suppresses everywhere, at once
-        Within(CallEnded, routing.call_ended),  # the human it may have needed is free again
-        Within(CallEnded, house.cadences.resolved),  # an ended call plans the next attempt, or none
-        Within(LeadConverted, house.cadences.stop),  # a converted lead is never dialed again, not even 10 ms later
-        Within(LeadOptedOut, house.cadences.stop),
-        Within(LeadDncAdded, house.cadences.stop),
-        Within(LeadErased, house.cadences.stop),
     )
 
 
@@ -132,7 +133,7 @@ class House:
         self.providers = Providers(self.vault, self.wakeups, [self.pretend.platform], base)
         self.calls = Calls(self.database, self.vault, self.log, self.providers, self.wakeups, routing)
         self.pretend.report_to(self.calls.report)
-        self.cadences = Cadences(self.log, self.people, self.rules, self.wakeups)
+        self.cadences = Cadences(self.people, self.rules, self.wakeups)
         self.dispatcher = Dispatcher(self.database, self.log, self.people, self.calls, self.rules, self.wakeups)
         self.verbs = Verbs(self.log, self.people, self.rules, self.dispatcher, self.wakeups)
         self.campaigns = Campaigns(self.log, self.wakeups)

@@ -11,9 +11,10 @@ from offhook import access, ids
 from offhook.app import build_app
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import NotFound
-from offhook.events import Log, Story, Within, http, store
+from offhook.events import Log, Story, http, store
 from offhook.events.catalogue.leads import LeadCadencePaused, LeadCadenceStarted
 from offhook.events.fact import Fact
+from offhook.events.reactions import Within
 from offhook.events.stream import announce
 from offhook.http import Door
 from offhook.http.resources import External, Ref

@@ -1,6 +1,5 @@
 """What a fact sets off: within its transaction, or as a durable job after it."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -8,8 +7,9 @@ import pytest
 
 from offhook import ids
 from offhook.db import Database, Tenant, Tx, Wakeups
-from offhook.events import After, Event, Log, Within
-from offhook.events.catalogue.campaigns import CampaignFact, CampaignPaused, CampaignStarted
+from offhook.events import Event, Fact, Log
+from offhook.events.catalogue.campaigns import CampaignCancelled, CampaignFact, CampaignPaused, CampaignStarted
+from offhook.events.reactions import After, Entails, Within
 from offhook.jobs import Inside, Job, Runner
 from offhook.jobs.outcome import Done, Outcome
 
@@ -25,15 +25,39 @@ async def test_a_reaction_within_is_undone_with_its_fact(database: Database, ten
         assert await tx.rows("select 1 from event") == []
 
 
-async def test_a_reaction_hears_only_of_its_own_facts_and_tells_what_it_did(
-    database: Database, tenant: Tenant, log: Log
-) -> None:
-    log.react([Within(CampaignPaused, _count)])
+async def test_a_reaction_hears_only_of_its_own_facts(database: Database, tenant: Tenant, log: Log) -> None:
+    heard: list[Event] = []
+    log.react([Within(CampaignPaused, _note(heard))])
+    paused = CampaignPaused(subject_id=ids.new(), name="Solar")
 
     async with database.transaction(tenant) as tx:
-        effects = await log.append(tx, [_started(), CampaignPaused(subject_id=ids.new(), name="Solar"), _started()])
+        await log.append(tx, [_started(), paused, _started()])
 
-    assert effects == Counter(heard=1)
+    assert [event.fact for event in heard] == [paused]
+
+
+async def test_what_a_fact_entails_joins_its_append_and_may_entail_more(
+    database: Database, tenant: Tenant, log: Log
+) -> None:
+    log.react([Entails(CampaignStarted, _paused_as_caused), Entails(CampaignPaused, _cancelled_as_caused)])
+    started = _started()
+
+    async with database.transaction(tenant) as tx:
+        events = await log.append(tx, [started])
+
+    assert [event.fact.type for event in events] == ["campaign.started", "campaign.paused", "campaign.cancelled"]
+    assert [event.sequence for event in events] == [1, 2, 3]
+    assert [event.fact.causation for event in events] == [None, *(event.id for event in events[:2])]
+
+
+async def test_what_is_told_within_includes_what_was_entailed(database: Database, tenant: Tenant, log: Log) -> None:
+    heard: list[Event] = []
+    log.react([Within(CampaignFact, _note(heard)), Entails(CampaignStarted, _paused_as_caused)])
+
+    async with database.transaction(tenant) as tx:
+        events = await log.append(tx, [_started()])
+
+    assert heard == events
 
 
 async def test_a_reaction_after_is_a_durable_job_that_knows_its_event(
@@ -77,8 +101,19 @@ async def _refuse(tx: Tx, events: Sequence[Event]) -> None:
     raise RuntimeError("refused")
 
 
-async def _count(tx: Tx, events: Sequence[Event]) -> Counter[str]:
-    return Counter(heard=len(events))
+def _note(heard: list[Event]) -> Callable[[Tx, Sequence[Event]], Awaitable[None]]:
+    async def act(tx: Tx, events: Sequence[Event]) -> None:
+        heard.extend(events)
+
+    return act
+
+
+async def _paused_as_caused(tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+    return [CampaignPaused(subject_id=fact.subject_id, name="Solar", causation=fact.id) for fact in facts]
+
+
+async def _cancelled_as_caused(tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+    return [CampaignCancelled(subject_id=fact.subject_id, name="Solar", causation=fact.id) for fact in facts]
 
 
 def _into(done: list[Job]) -> Callable[[Tx, Sequence[Job]], Awaitable[Sequence[Outcome]]]:

@@ -46,6 +46,7 @@ PAST_THE_FRONT_DOOR = {
     ("wiring", "http.idempotency"),
     ("webhooks", "events.tombstone"),
     ("webhooks", "events.types"),
+    ("wiring", "events.reactions"),
     ("wiring", "events.stream"),
     ("wiring", "http.progress"),
     ("wiring", "http.receipts"),

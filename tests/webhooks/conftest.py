@@ -12,8 +12,9 @@ import pytest
 
 from offhook import ids
 from offhook.db import Database, Tenant, Wakeups
-from offhook.events import Fact, Log, Story, Within
+from offhook.events import Fact, Log, Story
 from offhook.events.catalogue.leads import LeadCadencePaused
+from offhook.events.reactions import Within
 from offhook.outbound import Outbound
 from offhook.privacy import Vault
 from offhook.settings import Settings

@@ -1,6 +1,5 @@
 """What facts do to cadences: an accepted lead is planned, an ended call plans the next attempt, a stop stops."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -14,7 +13,7 @@ from offhook.dialing import attempt_store, store
 from offhook.dialing.attempt_store import AttemptRow, Planned
 from offhook.dialing.cadence import Next, Outcome, Over, Plan, after_attempt, outcome_of
 from offhook.dialing.plans import read_plan
-from offhook.events import Event, Fact, Log, Story
+from offhook.events import Fact, Story
 from offhook.events.catalogue.calls import CallEnded
 from offhook.events.catalogue.leads import (
     LeadAccepted,
@@ -37,15 +36,14 @@ _STATUS_AFTER: dict[str, str] = {"transferred": "qualified", "not_qualified": "d
 class Cadences:
     """Keeps every lead's plan of attempts true. One per process, built in wiring."""
 
-    def __init__(self, log: Log, people: People, rules: RuleBook, wakeups: Wakeups) -> None:
-        self._log = log
+    def __init__(self, people: People, rules: RuleBook, wakeups: Wakeups) -> None:
         self._people = people
         self._rules = rules
         self._wakeups = wakeups
 
-    async def plan(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Within(LeadAccepted): plan the first attempt, when the law and the cadence's first gap allow it."""
-        facts = {event.fact.subject_id: cast(LeadAccepted, event.fact) for event in events}
+    async def plan(self, tx: Tx, accepted: Sequence[Fact]) -> list[Fact]:
+        """Entails(LeadAccepted): plan the first attempt, when the law and the cadence's first gap allow it."""
+        facts = {fact.subject_id: cast(LeadAccepted, fact) for fact in accepted}
         campaigns = {lead: ids.read("cmp", fact.campaign_id) for lead, fact in facts.items()}
         plans = await store.latest_plans(tx, list(set(campaigns.values())))
         rows = []
@@ -74,34 +72,34 @@ class Cadences:
             told.append(
                 LeadScheduled(subject_id=lead, story=story, attempt_no=1, not_before=one.due_at, reason="accepted")
             )
-        await self._log.append(tx, told)
         self._wake(tx)
+        return told
 
-    async def answered(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Within(CallAnswered): the lead is in a call."""
-        attempts = await attempt_store.attempt_of_call(tx, [event.fact.subject_id for event in events])
+    async def answered(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+        """Entails(CallAnswered): the lead is in a call."""
+        attempts = await attempt_store.attempt_of_call(tx, [fact.subject_id for fact in facts])
         await mark(tx, [(attempt.lead_id, "in_call", None) for attempt in attempts.values()], only_from=("dialing",))
+        return []
 
-    async def qualified(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Within(CallQualificationThresholdMet): the conversation qualified the lead."""
-        attempts = await attempt_store.attempt_of_call(tx, [event.fact.subject_id for event in events])
+    async def qualified(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+        """Entails(CallQualificationThresholdMet): the conversation qualified the lead."""
+        attempts = await attempt_store.attempt_of_call(tx, [fact.subject_id for fact in facts])
         leads = await self._people.of(tx, [attempt.lead_id for attempt in attempts.values()])
-        facts = [
+        return [
             LeadQualified(
                 subject_id=attempt.lead_id, story=leads[attempt.lead_id].story(), call_id=ids.show("call", call)
             )
             for call, attempt in attempts.items()
             if leads[attempt.lead_id].details
         ]
-        await self._log.append(tx, facts)
 
-    async def resolved(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Within(CallEnded): close the attempt and plan what follows it. An attempt already closed changes nothing."""
-        outcomes = {event.fact.subject_id: _outcome(cast(CallEnded, event.fact)) for event in events}
-        reasons = {event.fact.subject_id: cast(CallEnded, event.fact).end_reason for event in events}
+    async def resolved(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+        """Entails(CallEnded): close the attempt and plan what follows it. An attempt already closed changes nothing."""
+        outcomes = {fact.subject_id: _outcome(cast(CallEnded, fact)) for fact in facts}
+        reasons = {fact.subject_id: cast(CallEnded, fact).end_reason for fact in facts}
         served = await attempt_store.resolve(tx, [(call, outcome, reasons[call]) for call, outcome in outcomes.items()])
         if not served:
-            return
+            return []
         leads = await self._people.of(tx, [attempt.lead_id for attempt in served])
         plans = await store.plans(tx, list({attempt.campaign_id for attempt in served}))
         history = await attempt_store.attempts_of(tx, [attempt.lead_id for attempt in served])
@@ -111,29 +109,25 @@ class Cadences:
         await attempt_store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
         # Whoever settled a lead at this very moment has the last word.
         await mark(tx, [change for _, marks, _ in results for change in marks], only_from=OPEN)
-        await self._log.append(tx, [fact for _, _, facts in results for fact in facts])
         self._wake(tx)
+        return [fact for _, _, told in results for fact in told]
 
-    async def stop(self, tx: Tx, events: Sequence[Event]) -> Counter[str]:
-        """Within(LeadConverted, LeadOptedOut, LeadDncAdded, LeadErased): nothing planned is left, in this transaction."""
-        cancelled = await attempt_store.cancel_planned(
-            tx, [event.fact.subject_id for event in events], events[0].fact.type
-        )
+    async def stop(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+        """Entails(LeadConverted, LeadOptedOut, LeadDncAdded, LeadErased): nothing planned is left, in this transaction."""
+        cancelled = await attempt_store.cancel_planned(tx, [fact.subject_id for fact in facts], facts[0].type)
         history = await attempt_store.attempts_of(tx, cancelled)
-        facts = [
+        return [
             LeadCadenceCompleted(
-                subject_id=event.fact.subject_id,
-                story=event.fact.story,
-                causation=event.id,
-                attempts_made=sum(attempt.dialed_at is not None for attempt in history[event.fact.subject_id]),
-                outcome=event.fact.type.removeprefix("lead."),
+                subject_id=fact.subject_id,
+                story=fact.story,
+                causation=fact.id,
+                attempts_made=sum(attempt.dialed_at is not None for attempt in history[fact.subject_id]),
+                outcome=fact.type.removeprefix("lead."),
                 attempts_cancelled=1,
             )
-            for event in events
-            if event.fact.subject_id in history
+            for fact in facts
+            if fact.subject_id in history
         ]
-        await self._log.append(tx, facts)
-        return Counter(attempts_cancelled=len(cancelled))
 
     def _follow(
         self, tx: Tx, served: AttemptRow, lead: Lead, plan: Plan, history: Sequence[AttemptRow]

@@ -1,15 +1,16 @@
-"""A fact before it is an event: what is held true, about whom, and the story that rides along with it."""
+"""A fact, and the event that it becomes: what is held true, about whom, and the story that rides along with it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
 from offhook import clock, ids
+from offhook.privacy import PersonKey
 
 SCHEMA_VERSION = "2026-11-01"
-_OURS = {"subject_id", "story", "transition", "actor", "occurred_at", "causation"}
+_OURS = {"subject_id", "story", "transition", "actor", "occurred_at", "causation", "id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Story:
 class Fact:
     """One thing that happened to one subject. Subclasses add the event's own data as fields; each value is JSON-ready.
 
-    `once`: it happens once per subject, and the database refuses a second one.
+    `once`: it happens once per subject, and the database refuses a second one. `id` is the one that its event will
+    have, so that another fact can name it as its `causation` before either is written.
     """
 
     type: ClassVar[str]
@@ -69,10 +71,27 @@ class Fact:
     actor: Actor = ENGINE
     occurred_at: datetime | None = None
     causation: UUID | None = None
+    id: UUID = field(default_factory=ids.new, compare=False)
 
     def data(self) -> dict[str, Any]:
         """The event's own fields, as they stand under `data`."""
         return {name: _plain(getattr(self, name)) for name in data_fields(type(self))}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact in the log. `body` is the envelope in clear, exactly as endpoints get it; `key` seals it (None: plain)."""
+
+    fact: Fact
+    sequence: int
+    occurred_at: datetime
+    written_at: datetime
+    key: PersonKey | None = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def id(self) -> UUID:
+        return self.fact.id
 
 
 def data_fields(fact: type) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import orjson
 
 from offhook.db import Database, Tx, Wakeups
 from offhook.events import store
-from offhook.events.log import Effects, Event
+from offhook.events.fact import Event
 from offhook.events.reading import opened
 from offhook.events.store import EventRow, Position, Wanted
 from offhook.http import Caller
@@ -27,12 +27,11 @@ _BATCH = 200
 _STILL_HERE = b": still here\n\n"
 
 
-def announce(wakeups: Wakeups) -> Callable[[Tx, Sequence[Event]], Awaitable[Effects | None]]:
+def announce(wakeups: Wakeups) -> Callable[[Tx, Sequence[Event]], Awaitable[None]]:
     """The within-reaction of every fact that wakes the streams of all processes once it is committed."""
 
-    async def act(tx: Tx, events: Sequence[Event]) -> Effects | None:
+    async def act(tx: Tx, events: Sequence[Event]) -> None:
         tx.on_commit(lambda: wakeups.send("event"))
-        return None
 
     return act
 

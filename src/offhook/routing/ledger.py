@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from offhook.db import Tx
-from offhook.events import Event
+from offhook.events import Fact
 from offhook.routing import store
 
 
@@ -23,9 +23,10 @@ async def hold(tx: Tx, call_id: UUID, until: datetime) -> None:
     await store.extend(tx, call_id, until)
 
 
-async def call_ended(tx: Tx, events: Sequence[Event]) -> None:
-    """Within(CallEnded): whatever slot the call held is free again, in the transaction that ends it."""
-    await store.release(tx, [event.fact.subject_id for event in events])
+async def call_ended(tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+    """Entails(CallEnded): whatever slot the call held is free again, in the transaction that ends it."""
+    await store.release(tx, [fact.subject_id for fact in facts])
+    return []
 
 
 async def release(tx: Tx, calls: Sequence[UUID]) -> int:

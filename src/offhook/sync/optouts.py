@@ -14,9 +14,9 @@ from offhook import clock, ids
 from offhook.compliance.suppression import Identifier, suppress, suppressed, taking_turns
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid
-from offhook.events import Actor, Event, Log
+from offhook.events import Actor, Event, Fact, Log
 from offhook.events.catalogue.calls import CallOptOutDetected
-from offhook.events.catalogue.leads import LeadOptedOut
+from offhook.events.catalogue.leads import LeadCadenceCompleted, LeadOptedOut
 from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import PersonKey, Vault
@@ -52,19 +52,20 @@ class OptOuts:
             await self._keep(tx, wish, identifiers[0].tag, lead, answer)
         return known is None, answer
 
-    async def heard(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Within(CallOptOutDetected): the person said it in the call."""
-        for event in events:
-            person = event.fact.story.person
+    async def heard(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+        """Entails(CallOptOutDetected): the person said it in the call."""
+        for fact in facts:
+            person = fact.story.person
             leads = await self._people.of(tx, [person]) if person else {}
             for lead in leads.values():
-                phrase = cast(CallOptOutDetected, event.fact).phrase
+                phrase = cast(CallOptOutDetected, fact).phrase
                 wish = OptOutIn(
                     channel="voice",
                     lead_id=lead.shown_id,
-                    evidence={"phrase": phrase, "event_id": ids.show("evt", event.id)},
+                    evidence={"phrase": phrase, "event_id": ids.show("evt", fact.id)},
                 )
                 await self.take(tx, wish)
+        return []
 
     async def suppress_lead(self, tx: Tx, lead: Lead, source: str) -> tuple[list[UUID], list[UUID]]:
         """Suppress the lead's numbers and cut its open calls: (suppressions, calls)."""
@@ -111,7 +112,7 @@ class OptOuts:
                 suppression_ids=suppressions,
                 effective_at=tx.now,
             )
-            cancelled += (await self._log.append(tx, [fact]))["attempts_cancelled"]
+            cancelled += cancelled_by(await self._log.append(tx, [fact]))
         return cancelled
 
     async def _who(self, tx: Tx, wish: OptOutIn) -> tuple[list[Identifier], Lead | None]:
@@ -148,3 +149,8 @@ class OptOuts:
             evidence=sealed,
             answer=answer,
         )
+
+
+def cancelled_by(events: Sequence[Event]) -> int:
+    """How many planned attempts these events cancelled."""
+    return sum(event.fact.attempts_cancelled for event in events if isinstance(event.fact, LeadCadenceCompleted))

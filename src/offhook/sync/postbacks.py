@@ -15,7 +15,7 @@ from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import Vault
 from offhook.sync import store
-from offhook.sync.optouts import OptOuts
+from offhook.sync.optouts import OptOuts, cancelled_by
 from offhook.sync.wire import OptOutIn, PostBackIn
 
 KEPT = timedelta(days=30)
@@ -144,8 +144,8 @@ class PostBacks:
             value_micros=value if isinstance(value, int) else None,
             currency=currency if isinstance(currency, str) else None,
         )
-        effects = await self._log.append(tx, [fact])
-        return _answer(id, status, cancelled=effects["attempts_cancelled"])
+        events = await self._log.append(tx, [fact])
+        return _answer(id, status, cancelled=cancelled_by(events))
 
     async def _dnc(self, tx: Tx, id: UUID, lead: Lead) -> dict[str, Any]:
         made, cut = await self._opt_outs.suppress_lead(tx, lead, "crm")
@@ -160,8 +160,8 @@ class PostBacks:
             scope="seller",
             suppression_ids=[ids.show("sup", one) for one in made],
         )
-        effects = await self._log.append(tx, [fact])
-        return _answer(id, "dnc", cancelled=effects["attempts_cancelled"], cut=len(cut))
+        events = await self._log.append(tx, [fact])
+        return _answer(id, "dnc", cancelled=cancelled_by(events), cut=len(cut))
 
     async def _connect_again(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
         if lead.row.status in ("opted_out", "dnc"):
