@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx
 from offhook.sandbox.clock import VirtualClock
 
@@ -25,6 +26,7 @@ class Chores:
         self.follow = follow or {}
         self.done: list[tuple[datetime, datetime]] = []
         self.elsewhere = 0
+        self.finished = 0
 
     async def work(self, tenant: Tenant) -> bool:
         async with self.database.transaction(tenant) as tx:
@@ -33,12 +35,12 @@ class Chores:
             self.done += [(due, tx.now) for due in now]
         return bool(now)
 
-    async def next_due(self, tx: Tx) -> datetime | None:
-        return self.dues[0] if self.dues else None
+    async def finish(self, tenant: Tenant) -> None:
+        self.finished += 1
 
-    async def busy(self, tx: Tx) -> bool:
+    async def ahead(self, tx: Tx) -> Ahead:
         self.elsewhere = max(0, self.elsewhere - 1)
-        return self.elsewhere > 0
+        return Ahead(self.dues[0] if self.dues else None, self.elsewhere > 0)
 
 
 async def now_of(database: Database, tenant: Tenant) -> datetime:

@@ -169,7 +169,7 @@ class Room:
 
     async def next_due(self) -> datetime | None:
         async with self.database.transaction(self.tenant) as tx:
-            return await self.webhooks.sender.next_due(tx)
+            return (await self.webhooks.sender.ahead(tx)).due_at
 
     async def deliveries(self, **wanted: Any) -> list[dict[str, Any]]:
         """All deliveries of the tenant, the newest first, each with its tries."""

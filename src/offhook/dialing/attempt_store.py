@@ -185,31 +185,37 @@ async def campaigns_with_due(tx: EngineTx) -> list[tuple[Tenant, UUID]]:
     return [(Tenant(workspace, environment), id) for workspace, environment, id in rows]
 
 
+_DUE_WITH_ROOM = (
+    "c.status = 'running'"
+    " and exists (select 1 from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
+    "  and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= %(now)s)"
+    " and c.max_concurrent_calls > (select count(*) from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
+    "  and a.campaign_id = c.id and a.state = 'dialing')"
+    " and (c.mode = 'ai_only' or coalesce(c.max_live_transfers, c.max_concurrent_calls) > (select count(*) from slot s"
+    "   where s.workspace_id = c.workspace_id and s.environment = c.environment and s.campaign_id = c.id and s.held_until > %(now)s)"
+    "  and exists (select 1 from target t join slot s on s.workspace_id = t.workspace_id and s.environment = t.environment"
+    "   and s.target_id = t.id where t.workspace_id = c.workspace_id and t.environment = c.environment and t.status = 'active'"
+    "   and s.n < t.slots and (s.held_until is null or s.held_until <= %(now)s)))"
+)
+
+
 async def with_due_and_room(tx: Tx) -> list[UUID]:
     """The running campaigns that have something due and room to dial it. Read without a lock: the dispatch counts again."""
     rows = await tx.rows(
-        "select c.id from campaign c where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'"
-        " and exists (select 1 from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
-        "  and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= %(now)s)"
-        " and c.max_concurrent_calls > (select count(*) from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
-        "  and a.campaign_id = c.id and a.state = 'dialing')"
-        " and (c.mode = 'ai_only' or coalesce(c.max_live_transfers, c.max_concurrent_calls) > (select count(*) from slot s"
-        "   where s.workspace_id = c.workspace_id and s.environment = c.environment and s.campaign_id = c.id and s.held_until > %(now)s)"
-        "  and exists (select 1 from target t join slot s on s.workspace_id = t.workspace_id and s.environment = t.environment"
-        "   and s.target_id = t.id where t.workspace_id = c.workspace_id and t.environment = c.environment and t.status = 'active'"
-        "   and s.n < t.slots and (s.held_until is null or s.held_until <= %(now)s)))"
-        " order by c.id",
+        "select c.id from campaign c where c.workspace_id = %(ws)s and c.environment = %(env)s"
+        f" and {_DUE_WITH_ROOM} order by c.id",  # one constant inside another
         {**tx.keys, "now": tx.now},
     )
     return [row[0] for row in rows]
 
 
 async def next_due(tx: Tx) -> datetime | None:
-    """When the next attempt that is not yet due falls due; what is due already waits for capacity, not for time."""
+    """Now when something is due and has room, else when the next attempt that is not yet due falls due."""
     row = await tx.row(
-        "select min(x.due_at) from campaign c cross join lateral (select due_at from attempt a where a.workspace_id = c.workspace_id"
+        f"select min(case when {_DUE_WITH_ROOM} then %(now)s else (select due_at from attempt a where a.workspace_id = c.workspace_id"
         "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'planned' and a.due_at > %(now)s"
-        "  order by due_at limit 1) x where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'",
+        "  order by due_at limit 1) end) from campaign c"
+        " where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'",
         {**tx.keys, "now": tx.now},
     )
     return row[0] if row else None

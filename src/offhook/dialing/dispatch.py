@@ -7,11 +7,12 @@ finds a call that no platform knows and ends it.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from offhook import ids, routing
 from offhook.calls import Calls, NewCall
+from offhook.clock import Ahead
 from offhook.compliance import RuleBook
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.dialing import attempt_store, store
@@ -71,26 +72,23 @@ class Dispatcher:
         any_done = False
         while await self.work(tenant):
             any_done = True
+            await self.finish(tenant)
         return any_done
 
     async def work(self, tenant: Tenant) -> bool:
-        """Dial what is due and has room, and wait for the platforms' answers; whether anything was done."""
+        """Dial what is due and has room; whether anything was done."""
         async with self._database.transaction(tenant) as tx:
             campaigns = await attempt_store.with_due_and_room(tx)
         moved = sum([await self.dispatch(tenant, campaign) for campaign in campaigns])
-        placing = list(self._placing)
-        await asyncio.gather(*placing, return_exceptions=True)
-        return moved > 0 or bool(placing)
+        return moved > 0 or bool(self._placing)
 
-    async def next_due(self, tx: Tx) -> datetime | None:
-        """Now when something is due and there is room for it, else when the next attempt falls due; None when none waits for time."""
-        if await attempt_store.with_due_and_room(tx):
-            return tx.now
-        return await attempt_store.next_due(tx)
+    async def finish(self, tenant: Tenant) -> None:
+        """Wait for the platforms' answers to what was dialed here."""
+        await asyncio.gather(*self._placing, return_exceptions=True)
 
-    async def busy(self, tx: Tx) -> bool:
-        """Whether some process is handing a call to its platform."""
-        return await self._calls.being_placed(tx)
+    async def ahead(self, tx: Tx) -> Ahead:
+        """Due now is what is due and has room; what has none waits for capacity, not for time."""
+        return Ahead(await attempt_store.next_due(tx), await self._calls.being_placed(tx))
 
     async def dispatch(self, tenant: Tenant, campaign_id: UUID) -> int:
         """One batch of one campaign: how many attempts moved (dialed, put off or barred)."""

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from offhook import ids
+from offhook.clock import Ahead
 from offhook.db import EngineTx, Tenant, Tx
 from offhook.jobs.outcome import RetryAt
 
@@ -72,24 +73,16 @@ async def cancel(tx: Tx, kind: str, keys: Sequence[str]) -> None:
     )
 
 
-async def next_run_at(tx: Tx) -> datetime | None:
-    """When the tenant's next waiting job is due (leased ones not counted); None when nothing waits."""
+async def ahead(tx: Tx) -> Ahead:
+    """When the tenant's next waiting job is due, and whether some process is at work on a due one."""
     row = await tx.row(
-        "select run_at from job where workspace_id = %(ws)s and environment = %(env)s"
-        " and (leased_until is null or leased_until < %(wall)s) order by run_at limit 1",
-        {**tx.keys, "wall": tx.wall},
-    )
-    return row[0] if row else None
-
-
-async def busy(tx: Tx) -> bool:
-    """Whether some process is at work on a job of this tenant right now."""
-    row = await tx.row(
-        "select exists (select 1 from job where workspace_id = %(ws)s and environment = %(env)s and run_at <= %(now)s"
-        " and leased_until >= %(wall)s)",
+        "select (select run_at from job where workspace_id = %(ws)s and environment = %(env)s"
+        "  and (leased_until is null or leased_until < %(wall)s) order by run_at limit 1),"
+        " exists (select 1 from job where workspace_id = %(ws)s and environment = %(env)s and run_at <= %(now)s and leased_until >= %(wall)s)",
         {**tx.keys, "now": tx.now, "wall": tx.wall},
     )
-    return bool(row and row[0])
+    assert row is not None
+    return Ahead(*row)
 
 
 async def take(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:

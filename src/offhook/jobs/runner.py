@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import psycopg
 
+from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import Unavailable
 from offhook.jobs import queue
@@ -90,16 +90,17 @@ class Runner:
         return any_ran
 
     async def work(self, tenant: Tenant) -> bool:
-        """One batch of what is due for this tenant; whether there was anything."""
+        """One batch of what is due for this tenant, seen through; whether there was anything."""
         return await self.drain_once(tenant) > 0
 
-    async def next_due(self, tx: Tx) -> datetime | None:
-        """When the tenant's next waiting job falls due; None when nothing waits."""
-        return await queue.next_run_at(tx)
+    async def finish(self, tenant: Tenant) -> None:
+        """Wait for this tenant's jobs that are under way here."""
+        mine = [task for task, whose in self._under_way.items() if whose == tenant]
+        await asyncio.gather(*mine, return_exceptions=True)
 
-    async def busy(self, tx: Tx) -> bool:
-        """Whether some process is at work on a due job of this tenant."""
-        return await queue.busy(tx)
+    async def ahead(self, tx: Tx) -> Ahead:
+        """Leased jobs are busy, those that wait are due."""
+        return await queue.ahead(tx)
 
     async def drain_once(self, tenant: Tenant, most: int = BATCH) -> int:
         """One batch of what is due for this tenant, seen through; how many jobs that were."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook import access
+from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx
 
 BUDGET_S = 60.0
@@ -25,15 +26,15 @@ class Timed(Protocol):
     driven: set[Tenant]
 
     async def work(self, tenant: Tenant) -> bool:
-        """Do what is due for this tenant now, and see it through in this process; whether there was anything."""
+        """Do what is due for this tenant now; whether there was anything."""
         ...
 
-    async def next_due(self, tx: Tx) -> datetime | None:
-        """When the next work of the tenant that can be done falls due, past or future; None when none waits for time."""
+    async def finish(self, tenant: Tenant) -> None:
+        """Wait until nothing of this tenant is under way in this process."""
         ...
 
-    async def busy(self, tx: Tx) -> bool:
-        """Whether some process is at work for this tenant right now."""
+    async def ahead(self, tx: Tx) -> Ahead:
+        """What lies before this tenant."""
         ...
 
 
@@ -96,24 +97,27 @@ class VirtualClock:
 
     async def next_due(self, tx: Tx) -> datetime | None:
         """The earliest due instant of all that waits for time."""
-        return min([at for timed in self._timed if (at := await timed.next_due(tx))], default=None)
+        return min([at for timed in self._timed if (at := (await timed.ahead(tx)).due_at)], default=None)
 
     async def _look(self, tenant: Tenant, to: datetime | None) -> _Look:
         """Who has work now; and when nobody has, step the clock to the next due instant, at most to `to`."""
         async with self._database.transaction(tenant) as tx:
-            dues = [(timed, await timed.next_due(tx)) for timed in self._timed]
-            if ready := [timed for timed, due in dues if due is not None and due <= tx.now]:
+            lying = [(timed, await timed.ahead(tx)) for timed in self._timed]
+            if ready := [timed for timed, ahead in lying if ahead.due_at is not None and ahead.due_at <= tx.now]:
                 return _Look(tx.now, False, ready)
-            if busy := [timed for timed in self._timed if await timed.busy(tx)]:
+            if busy := [timed for timed, ahead in lying if ahead.busy]:
                 return _Look(tx.now, False, busy)
             if to is None or tx.now >= to:
                 return _Look(tx.now, False, [])
-            goal = min([to, *(due for _, due in dues if due is not None)])
+            goal = min([to, *(ahead.due_at for _, ahead in lying if ahead.due_at is not None)])
             await access.set_clock(tx, goal - tx.wall)
-            return _Look(goal, goal < to, [timed for timed, due in dues if due == goal])
+            return _Look(goal, goal < to, [timed for timed, ahead in lying if ahead.due_at == goal])
 
     async def _work(self, tenant: Tenant, at_work: Sequence[Timed]) -> None:
         worked = [await timed.work(tenant) for timed in at_work]
+        # Before the next look, lest it find nothing but what is under way right here.
+        for timed in self._timed:
+            await timed.finish(tenant)
         if at_work and not any(worked):
             # Another process has it in hand.
             await asyncio.sleep(_LOOK_S)

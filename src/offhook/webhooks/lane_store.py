@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from offhook.clock import Ahead
 from offhook.db import EngineTx, Tenant, Tx
 from offhook.webhooks.parcel import Again, Parcel, Try
 
@@ -305,22 +306,14 @@ async def discard_all(tx: Tx, endpoint: UUID, reason: str, *, only_held: bool) -
     )
 
 
-async def next_due(tx: Tx) -> datetime | None:
-    """When the tenant's next delivery is due, held ones and those that a process is sending not counted."""
+async def ahead(tx: Tx) -> Ahead:
+    """When the tenant's next delivery that no process holds is due, held ones not counted; and whether one holds any."""
     row = await tx.row(
-        "select min(d.due_at) from endpoint e cross join lateral (select due_at from due where endpoint_id = e.id and due_at < 'infinity'"
-        " and (leased_until is null or leased_until < %(wall)s) order by due_at limit 1) d"
-        " where e.workspace_id = %(ws)s and e.environment = %(env)s",
+        "select min(d.due_at), coalesce(bool_or(b.busy), false) from endpoint e left join lateral (select due_at from due"
+        "  where endpoint_id = e.id and due_at < 'infinity' and (leased_until is null or leased_until < %(wall)s) order by due_at limit 1) d on true"
+        " cross join lateral (select exists (select from due where endpoint_id = e.id and due_at < 'infinity'"
+        "  and leased_until >= %(wall)s) as busy) b where e.workspace_id = %(ws)s and e.environment = %(env)s",
         {**tx.keys, "wall": tx.wall},
     )
-    return row[0] if row else None
-
-
-async def busy(tx: Tx) -> bool:
-    """Whether some process holds a lease on a delivery of this tenant."""
-    row = await tx.row(
-        "select exists (select from endpoint e cross join lateral (select from due where endpoint_id = e.id and due_at < 'infinity'"
-        " and leased_until >= %(wall)s limit 1) d where e.workspace_id = %(ws)s and e.environment = %(env)s)",
-        {**tx.keys, "wall": tx.wall},
-    )
-    return bool(row and row[0])
+    assert row is not None
+    return Ahead(*row)

@@ -9,10 +9,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from offhook.clock import Ahead
 from offhook.db import Tenant, Tx, Wakeups
 from offhook.errors import Unavailable
 from offhook.log import get, place_of
@@ -94,24 +94,21 @@ class Sender:
         anything = False
         while (await self._claim(tenant)).parcels or self._open[tenant]:
             anything = True
-            await self._until(lambda: not self._open[tenant])
+            await self.finish(tenant)
         return anything
 
     async def work(self, tenant: Tenant) -> bool:
-        """Wait for the results of what is under way here for this tenant, or claim what is due; whether there was anything."""
-        if not self._open[tenant]:
-            await self._claim(tenant)
-        anything = self._open[tenant] > 0
+        """Claim and send what is due for this tenant; whether there was anything."""
+        await self._claim(tenant)
+        return self._open[tenant] > 0
+
+    async def finish(self, tenant: Tenant) -> None:
+        """Wait until the results of what is under way here for this tenant are written."""
         await self._until(lambda: not self._open[tenant])
-        return anything
 
-    async def next_due(self, tx: Tx) -> datetime | None:
-        """When the tenant's next delivery is due, held ones and those under way not counted; None when nothing waits."""
-        return await lane_store.next_due(tx)
-
-    async def busy(self, tx: Tx) -> bool:
-        """Whether some process is sending to an endpoint of this tenant."""
-        return await lane_store.busy(tx)
+    async def ahead(self, tx: Tx) -> Ahead:
+        """Held deliveries wait for nobody's clock."""
+        return await lane_store.ahead(tx)
 
     async def _claim(self, tenant: Tenant | None) -> Claim:
         # One at a time: a claim passes over rows that another has locked, and would find nothing where there is something.
