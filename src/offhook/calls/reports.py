@@ -115,7 +115,7 @@ class Reports:
 
     def look_at_jobs(self, tx: Tx) -> None:
         """Wake the runners once this commits, so that nothing waits for their next look."""
-        tx.on_commit(lambda: self._wakeups.send("jobs"))
+        tx.on_commit(lambda: self._wakeups.send("jobs", tx.tenant))
 
     async def _by_call(self, tx: Tx, account_id: UUID, reports: Sequence[CallReport]) -> dict[UUID, list[CallReport]]:
         nameless = {report.platform_ref for report in reports if report.call_id is None and report.platform_ref}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
@@ -38,6 +38,11 @@ class Tenant:
 
     workspace: UUID
     environment: Environment
+
+    @property
+    def word(self) -> str:
+        """This tenant in the detail of a wake-up."""
+        return f"{self.workspace.hex}:{self.environment}"
 
 
 class EngineTx:
@@ -146,6 +151,22 @@ class Database:
             tx = EngineTx(connection, wall)
             async with _ending(tx):
                 yield tx
+
+    @asynccontextmanager
+    async def engine_each(self) -> AsyncIterator[EngineTx]:
+        """Over tenants, each statement a transaction of its own: for what may be written twice, as it costs a third.
+
+        Raises Unavailable when the database is away; whether the statement was done is then unknown.
+        """
+        connection = await _take(self._engine, BUSY_S)
+        try:
+            yield EngineTx(connection, datetime.now(UTC))
+        except psycopg.OperationalError:
+            if connection.closed or connection.broken:
+                raise Unavailable("database_away", "The database went away; write the same again.") from None
+            raise
+        finally:
+            await self._engine.putconn(connection)
 
     async def alive(self) -> bool:
         """Whether the database answers right now."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from offhook.db.connection import Tenant
 from offhook.log import get
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
@@ -30,9 +31,12 @@ class Wakeups:
         self._hearers: dict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._tasks: list[asyncio.Task[None]] = []
         self._reconnected: list[Callable[[], None]] = []
+        self._own_pid = 0
 
-    def send(self, topic: str) -> None:
-        """Tell every process to look: this one at once, the others in a few milliseconds."""
+    def send(self, topic: str, tenant: Tenant | None = None) -> None:
+        """Tell every process to look: this one at once, the others in a few milliseconds. `tenant` says at whose rows."""
+        if tenant is not None:
+            topic = f"{topic}:{tenant.word}"
         self._tell(topic)
         self._pending.add(topic)
         self._ready.set()
@@ -64,6 +68,7 @@ class Wakeups:
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _sending(self, connection: Connection) -> None:
+        self._own_pid = connection.info.backend_pid
         while True:
             await self._ready.wait()
             await asyncio.sleep(_GATHER_S)
@@ -83,7 +88,8 @@ class Wakeups:
         for act in self._reconnected:
             act()
         async for message in connection.notifies():
-            self._tell(message.payload)
+            if message.pid != self._own_pid:  # what this process says it has heard already
+                self._tell(message.payload)
 
     def _tell(self, payload: str) -> None:
         topic, _, detail = payload.partition(":")

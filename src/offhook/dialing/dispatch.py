@@ -46,11 +46,15 @@ class Dispatcher:
         self._placing: set[asyncio.Task[None]] = set()
         self.driven: set[Tenant] = set()
         """Tenants whose due attempts somebody else in this process sees to (the virtual clock)."""
-        wakeups.hear("dial", lambda _: self._awake.set())
+        wakeups.hear("dial", self._hear)
 
     def wake(self) -> None:
         """Look now instead of at the next look."""
         self._awake.set()
+
+    def _hear(self, tenant: str) -> None:
+        if all(driven.word != tenant for driven in self.driven):
+            self._awake.set()
 
     async def run(self) -> None:
         """Dial until cancelled. A database that is away is waited for: nothing is dialed without it."""

@@ -180,7 +180,7 @@ class Cadences:
                 return [following], [(lead.id, status, due_at)], facts
 
     def _wake(self, tx: Tx) -> None:
-        tx.on_commit(lambda: self._wakeups.send("dial"))
+        tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
 
 
 def legal_from(lead: Lead, at: datetime, rules: RuleBook) -> datetime:

@@ -165,7 +165,7 @@ class Campaigns:
         if new.get("is_default"):
             await store.undefault_campaigns(tx)
         await store.update_campaign(tx, values)
-        tx.on_commit(lambda: self._wakeups.send("dial"))
+        tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
         return await self.find(tx, row.id)
 
     async def delete(self, tx: Tx, ref: Ref) -> None:
@@ -192,7 +192,7 @@ class Campaigns:
         fact = status_fact(verb)
         moved = Transition("status", row.status, to, verb)
         await self._log.append(tx, [fact(subject_id=row.id, transition=moved, actor=actor, name=row.name)])
-        tx.on_commit(lambda: self._wakeups.send("dial"))
+        tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
         return await self.find(tx, row.id)
 
     async def progress(self, tx: Tx, ref: Ref) -> dict[str, Any]:

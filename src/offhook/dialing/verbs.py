@@ -122,7 +122,7 @@ class Verbs:
         story = lead.story(status="scheduled")
         fact = LeadScheduled(subject_id=lead.id, story=story, actor=actor, attempt_no=n, not_before=at, reason=reason)
         await self._log.append(tx, [fact])
-        tx.on_commit(lambda: self._wakeups.send("dial"))
+        tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
 
     def _must_be_open(self, lead: Lead) -> None:
         if lead.row.status in OVER or not lead.details:

@@ -55,11 +55,15 @@ class Runner:
         self._open: Counter[Tenant] = Counter()
         self.driven: set[Tenant] = set()
         """Tenants whose due work somebody else in this process sees to (the virtual clock); the loop leaves them alone."""
-        wakeups.hear("jobs", lambda _: self._awake.set())
+        wakeups.hear("jobs", self._hear)
 
     def wake(self) -> None:
         """Look now instead of at the next look."""
         self._awake.set()
+
+    def _hear(self, tenant: str) -> None:
+        if all(driven.word != tenant for driven in self.driven):
+            self._awake.set()
 
     async def run(self) -> None:
         """Run due jobs until cancelled. A database that is away is waited for, a slow job is not."""
@@ -142,8 +146,9 @@ class Runner:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._open -= Counter([self._under_way.pop(task)])
-        self._awake.set()
+        tenant = self._under_way.pop(task)
+        self._open -= Counter([tenant])
+        self._hear(tenant.word)
         if not task.cancelled() and (failure := task.exception()):
             # Nothing is lost: the lease runs out and the job runs again.
             get("jobs").error("job_not_settled", error=type(failure).__name__)

@@ -62,7 +62,7 @@ class Targets:
         _check_address(body.kind, body.address)
         id = ids.new()
         await store.insert_target(tx, {**body.model_dump(), "id": id})
-        tx.on_commit(lambda: self._wakeups.send("dial"))
+        tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
         return await self.find(tx, id)
 
     async def find(self, tx: Tx, ref: Ref) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Targets:
         changed = {**row, **new}
         _check_address(changed["kind"], changed["address"])
         await store.update_target(tx, changed)
-        tx.on_commit(lambda: self._wakeups.send("dial"))
+        tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
         return await self.find(tx, row["id"])
 
     async def delete(self, tx: Tx, ref: Ref) -> None:

@@ -86,7 +86,7 @@ class PretendWorld:
         if items:
             await enqueue_all(tx, STEP, [*items])
             if any(run_at <= tx.now for _, _, run_at in items):
-                tx.on_commit(lambda: self._wakeups.send("jobs"))
+                tx.on_commit(lambda: self._wakeups.send("jobs", tx.tenant))
 
     async def _place(self, tx: Tx, orders: Sequence[tuple[DialOrder, Mapping[str, Any]]]) -> list[None]:
         calls = {order.call_id: _written(order, settings, tx.now) for order, settings in orders}

@@ -83,7 +83,8 @@ class Recorder:
             fences[result.parcel.fence].append(result)
         if not fences:
             return
-        async with self._database.engine() as tx:
+        # Writing a result twice changes nothing, so its statements need no transaction around them.
+        async with self._database.engine_each() as tx:
             for fence, group in fences.items():
                 tried = [self._row(tx, result, result.tried) for result in group if result.tried]
                 left = [result.parcel.delivery for result in group if not result.tried]
