@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from offhook import access
 from offhook.db import Database, Tenant
 
@@ -47,6 +49,37 @@ async def test_every_answer_has_a_request_id_of_its_own(api: Any) -> None:
     assert len(ids) == 3
 
 
+async def test_whoever_names_no_version_gets_the_newest(api: Any) -> None:
+    reply = await api.get("/v1/things")
+
+    assert (reply.status, reply.headers["offhook-version"]) == (200, "2026-11-01")
+
+
+async def test_a_version_that_is_named_is_the_one_that_answers(api: Any) -> None:
+    found = await api.get("/v1/things", offhook_version="2026-11-01")
+    refused = await api.post("/v1/things", {}, offhook_version="2026-11-01")
+
+    assert (found.status, refused.status) == (200, 422)
+    assert {found.headers["offhook-version"], refused.headers["offhook-version"]} == {"2026-11-01"}
+
+
+@pytest.mark.parametrize("path", ["/v1/things", "/api/integrations/providers"])
+async def test_a_version_that_nobody_knows_is_answered_with_those_there_are(api: Any, path: str) -> None:
+    reply = await api.get(path, offhook_version="2031-13-77")
+
+    assert (reply.status, reply.json["code"], reply.json["param"]) == (400, "unknown_version", "Offhook-Version")
+    assert "2026-11-01" in reply.json["detail"]
+    assert "2031-13-77" not in reply.content.decode()
+    assert reply.headers["offhook-version"] == "2026-11-01"
+    assert (await api.get(reply.json["doc_url"])).status == 200
+
+
+async def test_a_version_is_only_asked_of_the_api(app: Any, client_of: Any) -> None:
+    reply = await client_of(app).get("/healthz", offhook_version="2031-13-77")
+
+    assert (reply.status, reply.headers.get("offhook-version")) == (200, None)
+
+
 async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(api: Any, database: Database) -> None:
     await database.close()
     reply = await api.get("/v1/things")
@@ -86,3 +119,6 @@ async def test_the_openapi_document_tells_problems_keys_and_webhooks(app: Any, c
     assert "ThingIn" in document["components"]["schemas"]
     create = document["paths"]["/v1/things"]["post"]
     assert create["responses"]["default"] == {"$ref": "#/components/responses/Problem"}
+    assert {"$ref": "#/components/parameters/Version"} in create["parameters"]
+    assert "Offhook-Version" in create["responses"]["201"]["headers"]
+    assert document["components"]["parameters"]["Version"]["schema"]["enum"] == ["2026-11-01"]

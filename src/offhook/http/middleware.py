@@ -1,8 +1,8 @@
 """The gate: what every request passes before it is routed, in one plain ASGI step.
 
-In: a request id, who asks, whether the key's rate allows it, how large the body may be. Out: headers, a line in the
-log, a measurement. A failure that nobody foresaw ends here as a 500 that says nothing but its request id. The log line
-holds no query string, no body and no address: those are where personal data hides.
+In: a request id, which version of the API, who asks, whether the key's rate allows it, how large the body may be. Out:
+headers, a line in the log, a measurement. A failure that nobody foresaw ends here as a 500 that says nothing but its
+request id. The log line holds no query string, no body and no address: those are where personal data hides.
 """
 
 import time
@@ -16,10 +16,11 @@ from offhook.errors import Unauthenticated
 from offhook.http.door import Caller
 from offhook.http.limits import Allowance, Limits
 from offhook.http.problems import problem, request_id
+from offhook.http.versions import API, HEADER, NEWEST, version_of
 from offhook.log import get
 from offhook.metrics import request_seconds
 
-_OURS = ("/v1/", "/api/")
+_VERSION = HEADER.lower().encode()
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 Authenticate = Callable[[str], Awaitable[Caller | None]]
@@ -70,10 +71,12 @@ class Gate:
         declared = passage.header(b"content-length")
         if declared.isdigit() and int(declared) > limit:
             raise HTTPException(413)
-        if path.startswith(_OURS) and (authorization := passage.header(b"authorization")):
-            who = await self._who(authorization)
-            scope.setdefault("state", {})["caller"] = who
-            passage.allowance = self._limits.spend(who) or await self._limits.take(who)
+        if passage.is_api:
+            passage.version = version_of(passage.header(_VERSION))
+            if authorization := passage.header(b"authorization"):
+                who = await self._who(authorization)
+                scope.setdefault("state", {})["caller"] = who
+                passage.allowance = self._limits.spend(who) or await self._limits.take(who)
         await self._app(scope, receive if declared.isdigit() else _counted(receive, limit), passage.send)
 
     async def _who(self, authorization: bytes) -> Caller:
@@ -105,13 +108,15 @@ class Gate:
 
 
 class _Passage:
-    """One request on its way through: its id, its allowance, and the status it was answered."""
+    """One request on its way through: its id, its version and allowance, and the status it was answered."""
 
-    __slots__ = ("_send", "allowance", "request_id", "scope", "status")
+    __slots__ = ("_send", "allowance", "is_api", "request_id", "scope", "status", "version")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
         self.request_id = ids.show("req", ids.new())
+        self.is_api = scope["path"].startswith(API)
+        self.version = NEWEST
         self.allowance: Allowance | None = None
         self.status = 0
         self._send = send
@@ -128,6 +133,7 @@ class _Passage:
             message["headers"] = [
                 *message.get("headers", ()),
                 (b"x-request-id", self.request_id.encode()),
+                *([(_VERSION, self.version.encode())] if self.is_api else []),
                 *self._limits(),
             ]
         await self._send(message)

@@ -1,7 +1,10 @@
-"""What FastAPI cannot know about the API: how failures are told, how one shows who one is, and what endpoints are sent."""
+"""What FastAPI cannot know about the API: how failures are told, how one shows who one is and which version one speaks,
+and what endpoints are sent."""
 
 from collections.abc import Iterator
 from typing import Any
+
+from offhook.http.versions import API, HEADER, KNOWN, NEWEST
 
 _PROBLEM = {
     "type": "object",
@@ -27,27 +30,43 @@ _PROBLEM = {
     },
     "required": ["type", "title", "status", "detail", "code", "param", "request_id", "doc_url"],
 }
+_VERSION = {"type": "string", "enum": list(KNOWN), "default": NEWEST}
+_ASKED = {
+    "name": HEADER,
+    "in": "header",
+    "description": "Pins the shapes of the answer; without it, the newest.",
+    "schema": _VERSION,
+}
+_SPOKEN = {"description": "The version of the API in which this is answered.", "schema": _VERSION}
+_SPEAKS = {HEADER: {"$ref": "#/components/headers/Version"}}
 
 
 def completed(document: dict[str, Any], webhooks: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with problems in place of FastAPI's own errors, the bearer key, and the webhooks section."""
+    """The OpenAPI document with problems in place of FastAPI's own errors, the bearer key, versions and the webhooks."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    components["responses"] = {"Problem": {"description": "It was refused, or failed.", "content": content}}
-    components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "ofk_live_… or ofk_test_…"}
+    problem = {"description": "It was refused, or failed.", "headers": _SPEAKS, "content": content}
+    components |= {
+        "responses": {"Problem": problem},
+        "parameters": {"Version": _ASKED},
+        "headers": {"Version": _SPOKEN},
+        "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "ofk_live_… or ofk_test_…"}},
     }
-    for operation in _operations(document):
+    for path, operation in _operations(document):
         responses = operation.setdefault("responses", {})
         responses.pop("422", None)
+        if path.startswith(API):
+            operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/Version"})
+            for response in responses.values():
+                response["headers"] = {**response.get("headers", {}), **_SPEAKS}
         responses["default"] = {"$ref": "#/components/responses/Problem"}
     return {**document, "security": [{"key": []}], "webhooks": webhooks}
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document.get("paths", {}).values():
-        yield from (operation for operation in path.values() if isinstance(operation, dict))
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, operations in document.get("paths", {}).items():
+        yield from ((path, operation) for operation in operations.values() if isinstance(operation, dict))
