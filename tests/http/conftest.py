@@ -1,5 +1,6 @@
 """An application with one small resource, over a table of its own in the test's database."""
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -46,7 +47,7 @@ class ThingChange(Wire):
 
 
 class Things:
-    """A resource as a room would write it."""
+    """A resource as a room would write it, whose changes take as long as a test wants."""
 
     plural = "things"
     object = "thing"
@@ -55,6 +56,11 @@ class Things:
     write_scope = "routing:write"
     Create = ThingIn
     Change = ThingChange
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+        self.changed = asyncio.Event()
 
     async def create(self, tx: Tx, body: ThingIn) -> dict[str, Any]:
         id = ids.new()
@@ -96,6 +102,8 @@ class Things:
             "update thing set name = %(name)s, external_id = %(external)s, version = version + 1 where id = %(id)s",
             {"id": ids.read("tgt", found["id"]), "name": new["name"], "external": new["external_id"]},
         )
+        self.changed.set()
+        await self.may_end.wait()
         return await self.find(tx, ids.read("tgt", found["id"]))
 
     async def delete(self, tx: Tx, ref: Ref) -> None:

@@ -1,6 +1,10 @@
+import asyncio
 from typing import Any
 
 import pytest
+from tests.journeys.stage import until_waiting
+
+from offhook.db import Database
 
 
 async def test_an_object_is_found_by_our_id_and_by_the_customers(api: Any) -> None:
@@ -43,6 +47,24 @@ async def test_a_change_of_what_is_no_longer_as_it_was_read_is_refused(api: Any)
 
     assert [reply.status for reply in (stale, foreign, stale_delete, delete)] == [412, 412, 412, 204]
     assert stale.json["code"] == "stale"
+
+
+@pytest.mark.parametrize("method", ["patch", "delete"])
+async def test_what_is_changed_meanwhile_is_not_what_was_read(
+    api: Any, things: Any, database: Database, method: str
+) -> None:
+    made = await api.post("/v1/things", {"name": "x", "external_id": "A"})
+    sent = {"delete": None, "patch": {"name": "z"}}[method]
+    things.may_end.clear()
+    change = asyncio.create_task(api.patch("/v1/things/ext:A", {"name": "y"}, if_match=made.headers["etag"]))
+    await things.changed.wait()
+
+    stale = asyncio.create_task(api.request(method.upper(), "/v1/things/ext:A", sent, if_match=made.headers["etag"]))
+    await until_waiting(database)
+    things.may_end.set()
+
+    assert [(await change).status, (await stale).status] == [200, 412]
+    assert (await api.get("/v1/things/ext:A")).json["name"] == "y"
 
 
 @pytest.mark.parametrize("method", ["post", "patch"])

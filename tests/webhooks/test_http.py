@@ -1,15 +1,18 @@
 """The paths of the room, as a customer's engineer uses them."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from tests.journeys.stage import until_waiting
 from tests.webhooks.conftest import Receiver, Room, Says
 
 from offhook import access
 from offhook.app import build_app
 from offhook.db import Database, Tenant, Wakeups
 from offhook.http import Door
+from offhook.http.resources import take_turn
 from offhook.jobs import Runner
 from offhook.settings import Settings
 
@@ -74,6 +77,18 @@ async def test_a_sandbox_endpoint_may_not_reach_beyond_loopback_either(api: Any)
     refused = await api.post("/v1/webhook-endpoints", {"url": "https://169.254.169.254/", "events": ["*"]})
 
     assert (refused.status, refused.json["code"]) == (422, "url_refused")
+
+
+async def test_a_verb_waits_for_the_change_that_is_under_way(api: Any, room: Room, receiver: Receiver) -> None:
+    told = await room.endpoint(receiver.url)
+
+    async with room.database.transaction(room.tenant) as tx:
+        await take_turn(tx, room.webhooks.endpoints, told.id)
+        pause = asyncio.create_task(api.post(f"/v1/webhook-endpoints/{told.shown['id']}/pause"))
+        await until_waiting(room.database)
+        during = await room.status_of(told.id)
+
+    assert (during, (await pause).json["status"]) == ("active", "paused")
 
 
 async def test_wrong_globs_and_unknown_fields_are_told_by_name(api: Any, receiver: Receiver) -> None:

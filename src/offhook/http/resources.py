@@ -1,9 +1,10 @@
 """Resources: a room says what its objects are, and gets list, create, get, patch, delete and batch.
 
 A reference is our id or the customer's own (`ext:ACME-7`). PATCH is a JSON merge patch: what is absent stays, what is
-null is cleared. `If-Match` on the version guards against lost updates; `?dry_run=true` answers and undoes. In a batch
-each operation stands alone (a savepoint each), or, when atomic, all or none; the answer is always 200 with one result
-per operation, in order.
+null is cleared. `If-Match` on the version guards against lost updates: requests that change one object take turns, so
+the version that is compared is the one that is changed or deleted. `?dry_run=true` answers and undoes. In a batch each
+operation stands alone (a savepoint each), or, when atomic, all or none; the answer is always 200 with one result per
+operation, in order.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from offhook import ids
 from offhook.db import Tx
 from offhook.errors import NotFound, Stale
+from offhook.http import store
 from offhook.http.answer import Answer
 from offhook.http.batch import Batch, Batches, Operation
 from offhook.http.door import Caller, Door, caller
@@ -84,6 +86,16 @@ Allow = Callable[[Caller, Wire], None]
 
 def anybody(who: Caller, body: Wire) -> None:
     """Whoever bears the scope may write any body."""
+
+
+async def take_turn(tx: Tx, resource: Resource, ref: Ref) -> UUID:
+    """The object's id, once no other request is changing it; none begins before the commit. Raises NotFound.
+
+    For a room's own verbs, beside PATCH and DELETE.
+    """
+    id = _id(resource, await resource.find(tx, ref))
+    await store.take_turn(tx, id)
+    return id
 
 
 def resource_router(door: Door, resource: Resource, *, allow: Allow = anybody) -> APIRouter:
@@ -176,7 +188,8 @@ def _add_change(api: APIRouter, routes: _Routes) -> None:
         sent = frozenset(body.model_fields_set)  # type: ignore[attr-defined]
 
         async def work(tx: Tx) -> Answer:
-            return _tagged(200, await resource.change(tx, routes.ref(ref), body, sent, _version(if_match)))
+            id = await take_turn(tx, resource, routes.ref(ref))
+            return _tagged(200, await resource.change(tx, id, body, sent, _version(if_match)))
 
         return await routes.write(request, who, work, dry_run=dry_run)
 
@@ -189,10 +202,11 @@ def _add_delete(api: APIRouter, routes: _Routes) -> None:
         request: Request, ref: str, who: Annotated[Caller, routes.writes()], if_match: IfMatch = None
     ) -> Response:
         async def work(tx: Tx) -> Answer:
-            found = await resource.find(tx, routes.ref(ref))
+            id = await take_turn(tx, resource, routes.ref(ref))
+            found = await resource.find(tx, id)
             if (expected := _version(if_match)) is not None and expected != found.get("version"):
                 raise Stale("stale", "It changed since you read it; read it again.")
-            await resource.delete(tx, routes.ref(ref))
+            await resource.delete(tx, id)
             return Answer(204, None)
 
         return await routes.door.write(request, who, work)
@@ -222,7 +236,7 @@ async def _run(tx: Tx, routes: _Routes, who: Caller, operation: Operation) -> An
         case "update":
             return await _change(tx, routes, who, operation)
         case "delete":
-            await resource.delete(tx, routes.ref(operation.ref))
+            await resource.delete(tx, await take_turn(tx, resource, routes.ref(operation.ref)))
             return Answer(204, None)
     try:
         await resource.find(tx, routes.ref(operation.ref))
@@ -244,7 +258,8 @@ async def _change(tx: Tx, routes: _Routes, who: Caller, operation: Operation) ->
     body = routes.resource.Change.read(operation.body)
     routes.allow(who, body)
     sent = frozenset(body.model_fields_set)
-    return Answer(200, await routes.resource.change(tx, routes.ref(operation.ref), body, sent, None))
+    id = await take_turn(tx, routes.resource, routes.ref(operation.ref))
+    return Answer(200, await routes.resource.change(tx, id, body, sent, None))
 
 
 def _id(resource: Resource, shown: Shown) -> UUID:

@@ -1,6 +1,7 @@
-"""The rows of idempotency: which request a key stood for, and what it was answered."""
+"""The rows of idempotency: which request a key stood for, and what it was answered. And whose turn it is."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from offhook.db import EngineTx, Tx
 
@@ -39,3 +40,8 @@ async def keep(tx: Tx, key_tag: bytes, request_tag: bytes, status: int, answer: 
 async def purge(tx: EngineTx) -> int:
     """Forget the answers that are older than 24 hours; how many there were."""
     return await tx.run("delete from idempotency where created_at <= %(since)s", {"since": tx.wall - KEPT})
+
+
+async def take_turn(tx: Tx, id: UUID) -> None:
+    """Requests that change this object take turns until the commit."""
+    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 4))", {"id": id})

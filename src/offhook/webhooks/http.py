@@ -14,7 +14,7 @@ from offhook.db import Tx
 from offhook.errors import Fault, Invalid, NotFound
 from offhook.events.types import check_glob
 from offhook.http import Answer, Caller, Door, Page, caller, listed, page
-from offhook.http.resources import External, Ref, ref_of, resource_router
+from offhook.http.resources import External, Ref, ref_of, resource_router, take_turn
 from offhook.webhooks import delivery_store
 from offhook.webhooks.deliveries import Deliveries, shown
 from offhook.webhooks.delivery_store import DeliveryRow, Status, Wanted, like
@@ -65,31 +65,33 @@ def _urls(body: bytes) -> list[str]:
 
 
 def _add_states(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
-    async def answer(request: Request, who: Caller, work: Callable[[Tx], Awaitable[dict[str, Any]]]) -> Response:
+    async def answer(
+        request: Request, ref: str, who: Caller, verb: Callable[[Tx, Ref], Awaitable[dict[str, Any]]]
+    ) -> Response:
         async def run(tx: Tx) -> Answer:
-            endpoint = await work(tx)
+            endpoint = await verb(tx, await take_turn(tx, endpoints, _endpoint(ref)))
             return Answer(200, endpoint, {"ETag": f'"{endpoint["version"]}"'})
 
         return await door.write(request, who, run)
 
     @api.post("/pause", name="Pause a webhook endpoint")
     async def pause(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        return await answer(request, who, lambda tx: endpoints.pause(tx, _endpoint(ref)))
+        return await answer(request, ref, who, endpoints.pause)
 
     @api.post("/disable", name="Disable a webhook endpoint")
     async def disable(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        return await answer(request, who, lambda tx: endpoints.disable(tx, _endpoint(ref)))
+        return await answer(request, ref, who, endpoints.disable)
 
     @api.post("/enable", name="Enable a webhook endpoint")
     async def enable(
         ref: str, request: Request, body: Enabling | None = None, who: Caller = caller("webhooks:write")
     ) -> Response:
         held = (body or Enabling()).held
-        return await answer(request, who, lambda tx: endpoints.enable(tx, _endpoint(ref), held))
+        return await answer(request, ref, who, lambda tx, id: endpoints.enable(tx, id, held))
 
     @api.post("/rotate-secret", name="Rotate the secret of a webhook endpoint")
     async def rotate_secret(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        return await answer(request, who, lambda tx: endpoints.rotate_secret(tx, _endpoint(ref)))
+        return await answer(request, ref, who, endpoints.rotate_secret)
 
 
 def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | None) -> None:
