@@ -49,7 +49,7 @@ from offhook.sandbox.clock import VirtualClock
 from offhook.sandbox.inbox import Inbox
 from offhook.sandbox.platform import PretendWorld
 from offhook.settings import Settings
-from offhook.sync import OptOuts, PostBacks
+from offhook.sync import OptOuts, PostBacks, purge_postbacks
 from offhook.sync import http as sync_http
 from offhook.upkeep import Upkeep
 
@@ -113,7 +113,7 @@ class House:
         self.log.react(reactions(self))
         self.runner = Runner(self.database, self.wakeups, self._handlers())
         self.clock = VirtualClock(self.database, [self.runner, self.dispatcher, self.webhooks.sender])
-        self.upkeep = Upkeep(self.database, [purge_idempotency, self.calls.forget_reports])
+        self.upkeep = Upkeep(self.database, [purge_idempotency, self.calls.forget_reports, purge_postbacks])
         self._loops: list[asyncio.Task[None]] = []
         self.authenticator = access.Authenticator(self.database, self.wakeups)
         self.app = self._build_app()

@@ -29,6 +29,7 @@ ENGINE_WRITES = {
     "endpoint": {"update"},
     "idempotency": {"delete"},
     "report_seen": {"delete"},
+    "postback": {"delete"},
 }
 """All that the loops may change; everything else they may look at, at most."""
 EVEN_A_LONG_LIFE_LEAVES_EMPTY = {"dead_letter", "inbox", "installation"}

@@ -118,6 +118,41 @@ async def test_what_came_more_than_30_days_before_its_lead_is_forgotten(stage: S
     assert await stage.status(lead) == "scheduled"
 
 
+async def test_what_waited_30_days_in_vain_is_nowhere_kept(stage: Stage, a_lead: Lead) -> None:
+    await stage.send(a_lead(client_ref_id="LD-here"))
+    await post_back(stage, "conversion", client_ref_id="LD-here")
+    await post_back(stage, "reconnect", 202, client_ref_id="LD-early", external_ref="CRM-1")
+    await stage.passes(days=29)
+    await post_back(stage, "reconnect", 202, client_ref_id="LD-late", external_ref="CRM-2")
+    await stage.house.upkeep.once()
+    at_29_days = await kept(stage)
+
+    await stage.passes(days=1, minutes=1)
+    await stage.house.upkeep.once()
+
+    assert (at_29_days, await kept(stage)) == ([False, True, True], [False, True])
+    again = await post_back(stage, "reconnect", 202, client_ref_id="LD-early", external_ref="CRM-1")
+    assert not again["duplicate"]
+
+
+async def test_what_waits_elsewhere_is_kept_by_its_own_clock(stage: Stage, client_of: Any) -> None:
+    theirs = await stage.house.new_workspace("Stranger")
+    said = {"type": "conversion", "client_ref_id": "LD-late", "external_ref": "CRM-7"}
+    neighbour = client_of(stage.house.app, theirs.test_key)
+    await neighbour.post("/v1/postbacks", said)
+    await stage.passes(days=31)
+
+    await stage.house.upkeep.once()
+
+    assert (await neighbour.post("/v1/postbacks", said)).json["duplicate"]
+
+
+async def kept(stage: Stage) -> list[bool]:
+    """Each post-back there is, the oldest first: whether it waits with what was said."""
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        return [row[0] for row in await tx.rows("select content is not null from postback order by created_at, id")]
+
+
 async def test_a_word_that_cannot_be_obeyed_does_not_keep_its_lead_out(stage: Stage, a_lead: Lead) -> None:
     await post_back(stage, "reconnect", 202, client_ref_id="LD-late", data={"at": "some day"})
     await post_back(stage, "disposition", 202, client_ref_id="LD-late")

@@ -598,6 +598,7 @@ create table postback (
 );
 create unique index postback_once on postback (workspace_id, environment, type, external_tag) where external_tag is not null;
 create index postback_waiting on postback (workspace_id, environment, ref_tag) where not applied;
+create index postback_kept on postback (workspace_id, environment, created_at) where content is not null;
 
 -- owner: sync
 create table opt_out (
@@ -717,7 +718,7 @@ begin
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
                               'event', 'endpoint', 'endpoint_generation', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call',
-                              'provider_account'] loop
+                              'provider_account', 'postback'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);
   end loop;
@@ -726,7 +727,7 @@ create policy lookup on api_key for select to current_user using (true);
 grant insert, update, delete on job, due, try to offhook_engine;
 grant update on endpoint to offhook_engine;
 grant select, insert, update, delete on rate_bucket to offhook_engine;
-grant delete on idempotency, report_seen to offhook_engine;
+grant delete on idempotency, report_seen, postback to offhook_engine;
 
 alter table workspace enable row level security;
 alter table workspace force row level security;

@@ -6,6 +6,6 @@ that a suppression is never undone. The same (type, external_ref) is answered li
 """
 
 from offhook.sync.optouts import OptOuts
-from offhook.sync.postbacks import PostBacks
+from offhook.sync.postbacks import PostBacks, purge_postbacks
 
-__all__ = ["OptOuts", "PostBacks"]
+__all__ = ["OptOuts", "PostBacks", "purge_postbacks"]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from offhook import ids
 from offhook.compliance.suppression import taking_turns
-from offhook.db import Tx
+from offhook.db import EngineTx, Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound
 from offhook.events import Actor, Event, Log
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadReconnectRequested
@@ -28,6 +28,14 @@ SetDisposition = Callable[[Tx, Lead, dict[str, Any]], Awaitable[bool]]
 """Note the disposition on the lead's latest call; whether there was one."""
 
 _WRONG_NUMBER = "phone cannot be a number; send it like +14155550123."
+
+
+async def purge_postbacks(tx: EngineTx) -> int:
+    """Forget what has waited 30 days for its lead, for a periodic job; how many post-backs that was.
+
+    Nothing is left of them: sent once more, each is a new word.
+    """
+    return await store.purge_postbacks(tx, KEPT)
 
 
 class PostBacks:

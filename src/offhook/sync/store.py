@@ -1,12 +1,12 @@
 """The SQL of post-backs and opt-outs."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from offhook.db import Tx
+from offhook.db import EngineTx, Tx
 
 
 async def take_turn(tx: Tx, tag: bytes) -> None:
@@ -81,6 +81,15 @@ async def answer_postback(tx: Tx, id: UUID, lead_id: UUID | None, answer: dict[s
         "update postback set applied = %(applied)s, answer = %(answer)s, lead_id = %(lead)s, content = null"
         " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
         {**tx.keys, "id": id, "lead": lead_id, "applied": answer["applied"], "answer": Jsonb(answer)},
+    )
+
+
+async def purge_postbacks(tx: EngineTx, older_than: timedelta) -> int:
+    """Forget the post-backs whose lead has not come for so long, by the clock of each environment; how many there were."""
+    return await tx.run(
+        "delete from postback p using environment e where p.workspace_id = e.workspace_id and p.environment = e.environment"
+        " and p.content is not null and p.created_at <= %(wall)s + e.clock_offset - %(age)s",
+        {"wall": tx.wall, "age": older_than},
     )
 
 
