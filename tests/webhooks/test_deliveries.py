@@ -10,9 +10,11 @@ from tests.webhooks.conftest import Receiver, Room, Says
 from offhook import ids
 from offhook.db import Tenant, Wakeups
 from offhook.errors import Conflict, NotFound
+from offhook.events import Actor
 from offhook.jobs import Runner
 from offhook.webhooks.delivery_store import Wanted
 
+OWNER = Actor("api_key", "key_x")
 SAID = b'{"note":"Michael is not at home"}'
 
 
@@ -86,7 +88,7 @@ async def test_a_success_without_a_body_stores_no_response(room: Room, receiver:
 async def test_a_replay_keeps_delivery_and_webhook_id_and_says_that_it_is_one(room: Room, receiver: Receiver) -> None:
     dead = await a_dead_letter(room, receiver)
 
-    await room.do(room.webhooks.deliveries.replay, dead)
+    await room.do(room.webhooks.deliveries.replay, dead, OWNER)
     await room.drain()
 
     first, again = receiver.received
@@ -105,7 +107,7 @@ async def test_a_replay_that_fails_has_the_whole_schedule_before_it(
     receiver.says = [Says(500)]
     await clock.forward(timedelta(days=3))
 
-    await room.do(room.webhooks.deliveries.replay, dead)
+    await room.do(room.webhooks.deliveries.replay, dead, OWNER)
     tries = 0
     while await worker.drain():
         tries += 1
@@ -124,7 +126,7 @@ async def test_what_is_on_its_way_cannot_be_replayed(room: Room, receiver: Recei
     (delivery,) = await room.deliveries()
 
     with pytest.raises(Conflict, match="not_replayable"):
-        await room.do(room.webhooks.deliveries.replay, ids.read("dlv", delivery["id"]))
+        await room.do(room.webhooks.deliveries.replay, ids.read("dlv", delivery["id"]), OWNER)
 
 
 async def test_a_replay_for_a_paused_endpoint_is_held(room: Room, receiver: Receiver) -> None:
@@ -132,7 +134,7 @@ async def test_a_replay_for_a_paused_endpoint_is_held(room: Room, receiver: Rece
     (endpoint,) = {ids.read("whe", one["webhook_endpoint_id"]) for one in await room.deliveries()}
     await room.do(room.webhooks.endpoints.pause, endpoint)
 
-    shown = await room.do(room.webhooks.deliveries.replay, dead)
+    shown = await room.do(room.webhooks.deliveries.replay, dead, OWNER)
 
     assert shown["status"] == "held"
     assert not await room.drain()
@@ -160,7 +162,7 @@ async def test_many_dead_letters_are_replayed_by_a_job_that_tells_how_far_it_is(
     await room.do(room.webhooks.endpoints.enable, told.id, "discard")
     runner = Runner(room.database, wakeups, room.webhooks.handlers)
 
-    job = await room.do(room.webhooks.replays.start, Wanted(endpoint=told.id, status="dead"))
+    job = await room.do(room.webhooks.replays.start, Wanted(endpoint=told.id, status="dead"), OWNER)
     await runner.drain(room.tenant)
     await room.drain()
 

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 from fastapi import FastAPI
 from tests.journeys.stage import until_waiting
 from tests.webhooks.conftest import Receiver, Room, Says
 
-from offhook import access
+from offhook import access, ids
 from offhook.app import build_app
 from offhook.db import Database, Tenant, Wakeups
 from offhook.http import Door
@@ -141,6 +142,44 @@ async def test_an_endpoint_is_patched_guarded_by_its_version_and_deleted(api: An
     assert (deleted.status, (await api.get(path)).status) == (204, 404)
 
 
+async def test_every_change_by_the_api_names_the_key_that_made_it(
+    app: FastAPI, room: Room, receiver: Receiver, neighbour: Receiver, client_of: Any
+) -> None:
+    async with room.database.transaction(room.tenant) as tx:
+        key = await access.issue_key(tx, "Owner", ["webhooks:*"])
+    api = client_of(app, key.shown)
+    await room.endpoint(neighbour.url, ["webhook_endpoint.*"])
+    body = {"url": receiver.url, "events": ["lead.*"], "external_id": "crm"}
+
+    await api.post("/v1/webhook-endpoints/batch", {"operations": [{"op": "create", "body": body}]})
+    path = "/v1/webhook-endpoints/ext:crm"
+    await api.post(f"{path}/test")
+    await api.patch(path, {"events": ["*"]})
+    for verb in ("pause", "enable", "disable", "rotate-secret"):
+        await api.post(f"{path}/{verb}")
+    await api.delete(path)
+    await room.drain()
+
+    told = [orjson.loads(one.body) for one in (*receiver.received, *neighbour.received)]
+    assert len(told) == 8
+    assert {(one["actor"]["type"], one["actor"]["id"]) for one in told} == {("api_key", ids.show("key", key.id))}
+
+
+async def test_what_becomes_of_an_endpoint_by_itself_names_the_engine(
+    api: Any, room: Room, receiver: Receiver, neighbour: Receiver
+) -> None:
+    receiver.says = [Says(410)]
+    await room.endpoint(neighbour.url, ["webhook_endpoint.disabled"])
+    await api.post("/v1/webhook-endpoints", {"url": receiver.url, "events": ["lead.*"]})
+
+    await room.happens()
+    while await room.drain():
+        pass
+
+    (told,) = [orjson.loads(one.body) for one in neighbour.received]
+    assert (told["actor"]["type"], told["data"]["reason"]) == ("engine", "gone")
+
+
 async def test_deliveries_are_listed_in_pages_and_found_by_what_they_are(
     api: Any, room: Room, receiver: Receiver
 ) -> None:
@@ -160,7 +199,7 @@ async def test_deliveries_are_listed_in_pages_and_found_by_what_they_are(
 
 
 async def test_dead_letters_are_replayed_one_by_one_and_all_at_once(
-    api: Any, room: Room, receiver: Receiver, wakeups: Wakeups
+    api: Any, room: Room, receiver: Receiver, neighbour: Receiver, wakeups: Wakeups
 ) -> None:
     receiver.says = [Says(410)]
     told = await room.endpoint(receiver.url)
@@ -169,6 +208,7 @@ async def test_dead_letters_are_replayed_one_by_one_and_all_at_once(
         await room.drain()
         await room.do(room.webhooks.endpoints.enable, told.id, "send")
     receiver.says = [Says(200)]
+    await room.endpoint(neighbour.url, ["webhook.replayed"])
     dead = (await api.get("/v1/dead-letters")).json["data"]
 
     one = await api.post(f"/v1/deliveries/{dead[0]['id']}/replay")
@@ -180,7 +220,8 @@ async def test_dead_letters_are_replayed_one_by_one_and_all_at_once(
     assert (one.status, put_aside.json["status"], all_others.status) == (202, "discarded", 202)
     assert all_others.json["total"] == 1
     assert (await api.get("/v1/dead-letters")).json["data"] == []
-    assert len((await api.get("/v1/deliveries?status=delivered")).json["data"]) == 2
+    assert len((await api.get("/v1/deliveries?status=delivered&type=lead.*")).json["data"]) == 2
+    assert [orjson.loads(one.body)["actor"]["type"] for one in neighbour.received] == ["api_key"] * 2
 
 
 async def test_a_key_without_the_scope_is_told_which_one_is_missing(

@@ -82,6 +82,8 @@ class Resource(Protocol):
 
 
 Allow = Callable[[Caller, Wire], None]
+For = Callable[[Caller], Resource]
+"""The resource, acting for this caller, where the room tells who did what."""
 
 
 def anybody(who: Caller, body: Wire) -> None:
@@ -98,10 +100,12 @@ async def take_turn(tx: Tx, resource: Resource, ref: Ref) -> UUID:
     return id
 
 
-def resource_router(door: Door, resource: Resource, *, allow: Allow = anybody) -> APIRouter:
+def resource_router(
+    door: Door, resource: Resource, *, allow: Allow = anybody, acting_for: For | None = None
+) -> APIRouter:
     """The routes of a resource. `allow` may refuse what a caller wants to write, by raising Forbidden."""
     api = APIRouter(prefix=f"/v1/{resource.plural}", tags=[resource.plural])
-    routes = _Routes(door, resource, allow)
+    routes = _Routes(door, resource, allow, acting_for or (lambda who: resource))
     _add_reads(api, routes)
     _add_create(api, routes)
     _add_change(api, routes)
@@ -117,6 +121,7 @@ class _Routes:
     door: Door
     resource: Resource
     allow: Allow
+    acting_for: For
 
     def ref(self, text: str) -> Ref:
         return ref_of(text, self.resource.prefix)
@@ -165,7 +170,7 @@ def _add_create(api: APIRouter, routes: _Routes) -> None:
         routes.allow(who, body)
 
         async def work(tx: Tx) -> Answer:
-            made = await resource.create(tx, body)
+            made = await routes.acting_for(who).create(tx, body)
             return _tagged(201, made, {"Location": f"/v1/{resource.plural}/{made['id']}"})
 
         return await routes.write(request, who, work, dry_run=dry_run)
@@ -189,7 +194,7 @@ def _add_change(api: APIRouter, routes: _Routes) -> None:
 
         async def work(tx: Tx) -> Answer:
             id = await take_turn(tx, resource, routes.ref(ref))
-            return _tagged(200, await resource.change(tx, id, body, sent, _version(if_match)))
+            return _tagged(200, await routes.acting_for(who).change(tx, id, body, sent, _version(if_match)))
 
         return await routes.write(request, who, work, dry_run=dry_run)
 
@@ -206,7 +211,7 @@ def _add_delete(api: APIRouter, routes: _Routes) -> None:
             found = await resource.find(tx, id)
             if (expected := _version(if_match)) is not None and expected != found.get("version"):
                 raise Stale("stale", "It changed since you read it; read it again.")
-            await resource.delete(tx, id)
+            await routes.acting_for(who).delete(tx, id)
             return Answer(204, None)
 
         return await routes.door.write(request, who, work)
@@ -236,7 +241,8 @@ async def _run(tx: Tx, routes: _Routes, who: Caller, operation: Operation) -> An
         case "update":
             return await _change(tx, routes, who, operation)
         case "delete":
-            await resource.delete(tx, await take_turn(tx, resource, routes.ref(operation.ref)))
+            id = await take_turn(tx, resource, routes.ref(operation.ref))
+            await routes.acting_for(who).delete(tx, id)
             return Answer(204, None)
     try:
         await resource.find(tx, routes.ref(operation.ref))
@@ -251,7 +257,7 @@ async def _run(tx: Tx, routes: _Routes, who: Caller, operation: Operation) -> An
 async def _create(tx: Tx, routes: _Routes, who: Caller, sent: dict[str, Any]) -> Answer:
     body = routes.resource.Create.read(sent)
     routes.allow(who, body)
-    return Answer(201, await routes.resource.create(tx, body))
+    return Answer(201, await routes.acting_for(who).create(tx, body))
 
 
 async def _change(tx: Tx, routes: _Routes, who: Caller, operation: Operation) -> Answer:
@@ -259,7 +265,7 @@ async def _change(tx: Tx, routes: _Routes, who: Caller, operation: Operation) ->
     routes.allow(who, body)
     sent = frozenset(body.model_fields_set)
     id = await take_turn(tx, routes.resource, routes.ref(operation.ref))
-    return Answer(200, await routes.resource.change(tx, id, body, sent, None))
+    return Answer(200, await routes.acting_for(who).change(tx, id, body, sent, None))
 
 
 def _id(resource: Resource, shown: Shown) -> UUID:

@@ -12,7 +12,7 @@ from uuid import UUID
 from offhook import clock, ids
 from offhook.db import Tx, Wakeups
 from offhook.errors import Conflict, NotFound
-from offhook.events import Fact, Log
+from offhook.events import Actor, Fact, Log
 from offhook.events.catalogue.webhooks import WebhookReplayed
 from offhook.events.types import shown_subject
 from offhook.privacy import PersonKey, Vault
@@ -39,10 +39,10 @@ class Deliveries:
         tries = [self._try(row, attempt, person, key) for attempt in await delivery_store.tries(tx, id)]
         return {**shown(row), "tries": tries}
 
-    async def replay(self, tx: Tx, id: UUID) -> Shown:
+    async def replay(self, tx: Tx, id: UUID, actor: Actor) -> Shown:
         """Send it once more. Raises NotFound, or Conflict while it is open or when its endpoint is gone."""
         await self._row(tx, id)
-        if not await self.open_again(tx, [id]):
+        if not await self.open_again(tx, [id], actor):
             raise Conflict(
                 "not_replayable", "It is on its way already, or its endpoint is gone; see its status and its endpoint."
             )
@@ -55,12 +55,12 @@ class Deliveries:
             raise Conflict("not_dead", "This delivery is no dead letter.")
         return shown(await self._row(tx, id))
 
-    async def open_again(self, tx: Tx, deliveries: Sequence[UUID]) -> int:
-        """Replay these where they can be, and tell of it; how many that were."""
+    async def open_again(self, tx: Tx, deliveries: Sequence[UUID], actor: Actor) -> int:
+        """Replay these where they can be, and tell that this actor wished it; how many that were."""
         opened = await delivery_store.replay(tx, deliveries)
         shown_id = ids.show("dlv", next(iter(opened))) if len(opened) == 1 else None
         facts: list[Fact] = [
-            WebhookReplayed(subject_id=endpoint, deliveries=count, delivery_id=shown_id)
+            WebhookReplayed(subject_id=endpoint, actor=actor, deliveries=count, delivery_id=shown_id)
             for endpoint, count in Counter(opened.values()).items()
         ]
         await self._log.append(tx, facts)

@@ -15,7 +15,7 @@ from uuid import UUID
 from offhook import ids
 from offhook.db import Tx, Wakeups
 from offhook.errors import Conflict, Invalid, NotFound, Stale
-from offhook.events import Fact, Log, Transition
+from offhook.events import Actor, Fact, Log, Transition
 from offhook.events.catalogue.webhooks import (
     WebhookEndpointCreated,
     WebhookEndpointDeleted,
@@ -37,10 +37,11 @@ from offhook.webhooks.store import EndpointRow
 from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, endpoint_shown
 
 Shown = dict[str, Any]
+_ENGINE = Actor("engine")
 
 
 class Endpoints:
-    """The endpoints of a tenant."""
+    """The endpoints of a tenant, changed by the house itself or `by` somebody."""
 
     plural = "webhook-endpoints"
     object = "webhook_endpoint"
@@ -50,11 +51,16 @@ class Endpoints:
     Create = EndpointIn
     Change = EndpointChange
 
-    def __init__(self, vault: Vault, log: Log, wakeups: Wakeups, directory: Directory) -> None:
+    def __init__(self, vault: Vault, log: Log, wakeups: Wakeups, directory: Directory, actor: Actor = _ENGINE) -> None:
         self._vault = vault
         self._log = log
         self._wakeups = wakeups
         self._directory = directory
+        self._actor = actor
+
+    def by(self, actor: Actor) -> "Endpoints":
+        """The same endpoints; the events about their changes say that it was this actor."""
+        return Endpoints(self._vault, self._log, self._wakeups, self._directory, actor)
 
     async def create(self, tx: Tx, body: EndpointIn) -> Shown:
         """A new endpoint, with its secret, which is shown this once. Raises Invalid, or Conflict for a taken external id."""
@@ -142,7 +148,7 @@ class Endpoints:
     async def test(self, tx: Tx, ref: Ref) -> UUID:
         """Send it a `webhook.test`, whatever its state; the delivery's id. Raises NotFound."""
         row = await self._row(tx, ref)
-        await self._log.append(tx, [WebhookTest(subject_id=row.id)])
+        await self._log.append(tx, [WebhookTest(subject_id=row.id, actor=self._actor)])
         return ids.delivery_of(await delivery_store.latest_event_about(tx, row.id), row.id)
 
     async def globs_of(self, tx: Tx, ref: Ref) -> Sequence[str]:
@@ -181,7 +187,7 @@ class Endpoints:
 
     async def _tell(self, tx: Tx, fact: Fact) -> None:
         await self._directory.changed(tx)
-        await self._log.append(tx, [fact])
+        await self._log.append(tx, [replace(fact, actor=self._actor)])
 
 
 def _checked(url: str, events: list[str]) -> Verdict:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from offhook import ids
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid, NotFound
+from offhook.events import Actor
 from offhook.events.types import check_glob
 from offhook.http import Answer, Caller, Door, Page, caller, listed, page
 from offhook.http.resources import External, Ref, ref_of, resource_router, take_turn
@@ -37,7 +38,7 @@ def endpoint_router(door: Door, endpoints: Endpoints, judge: Judge, watch: Watch
     _add_test(verbs, door, endpoints, watch)
     _add_stats(verbs, door, endpoints)
     api.include_router(verbs)
-    api.include_router(resource_router(door, endpoints))
+    api.include_router(resource_router(door, endpoints, acting_for=lambda who: endpoints.by(_actor(who))))
     return api
 
 
@@ -66,32 +67,32 @@ def _urls(body: bytes) -> list[str]:
 
 def _add_states(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
     async def answer(
-        request: Request, ref: str, who: Caller, verb: Callable[[Tx, Ref], Awaitable[dict[str, Any]]]
+        request: Request, ref: str, who: Caller, verb: Callable[[Endpoints, Tx, Ref], Awaitable[dict[str, Any]]]
     ) -> Response:
         async def run(tx: Tx) -> Answer:
-            endpoint = await verb(tx, await take_turn(tx, endpoints, _endpoint(ref)))
+            endpoint = await verb(endpoints.by(_actor(who)), tx, await take_turn(tx, endpoints, _endpoint(ref)))
             return Answer(200, endpoint, {"ETag": f'"{endpoint["version"]}"'})
 
         return await door.write(request, who, run)
 
     @api.post("/pause", name="Pause a webhook endpoint")
     async def pause(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        return await answer(request, ref, who, endpoints.pause)
+        return await answer(request, ref, who, Endpoints.pause)
 
     @api.post("/disable", name="Disable a webhook endpoint")
     async def disable(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        return await answer(request, ref, who, endpoints.disable)
+        return await answer(request, ref, who, Endpoints.disable)
 
     @api.post("/enable", name="Enable a webhook endpoint")
     async def enable(
         ref: str, request: Request, body: Enabling | None = None, who: Caller = caller("webhooks:write")
     ) -> Response:
         held = (body or Enabling()).held
-        return await answer(request, ref, who, lambda tx, id: endpoints.enable(tx, id, held))
+        return await answer(request, ref, who, lambda ours, tx, id: ours.enable(tx, id, held))
 
     @api.post("/rotate-secret", name="Rotate the secret of a webhook endpoint")
     async def rotate_secret(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        return await answer(request, ref, who, endpoints.rotate_secret)
+        return await answer(request, ref, who, Endpoints.rotate_secret)
 
 
 def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | None) -> None:
@@ -101,7 +102,7 @@ def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | N
         results: list[asyncio.Future[None]] = []
 
         async def work(tx: Tx) -> Answer:
-            delivery = await endpoints.test(tx, _endpoint(ref))
+            delivery = await endpoints.by(_actor(who)).test(tx, _endpoint(ref))
             if watch:
                 results.append(watch(delivery))
             row = await delivery_store.find(tx, delivery)
@@ -140,7 +141,7 @@ def delivery_router(door: Door, deliveries: Deliveries, endpoints: Endpoints) ->
     @api.post("/deliveries/{id}/replay", status_code=202, name="Replay a delivery")
     async def replay(id: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
         async def work(tx: Tx) -> Answer:
-            return Answer(202, await deliveries.replay(tx, _delivery(id)))
+            return Answer(202, await deliveries.replay(tx, _delivery(id), _actor(who)))
 
         return await door.write(request, who, work)
 
@@ -200,7 +201,7 @@ def replay_router(door: Door, replays: Replays, endpoints: Endpoints) -> APIRout
         check_glob(body.filter.type)
 
         async def work(tx: Tx) -> Answer:
-            job = await replays.start(tx, await _dead(tx, endpoints, body.filter))
+            job = await replays.start(tx, await _dead(tx, endpoints, body.filter), _actor(who))
             return Answer(202, job, {"Location": f"/v1/jobs/{job['id']}"})
 
         return await door.write(request, who, work)
@@ -211,6 +212,10 @@ def replay_router(door: Door, replays: Replays, endpoints: Endpoints) -> APIRout
 async def _dead(tx: Tx, endpoints: Endpoints, asked: ReplayFilter) -> Wanted:
     endpoint = await _endpoint_id(tx, endpoints, asked.endpoint)
     return Wanted(endpoint, "dead", _pattern(asked.type), died_from=asked.from_, died_to=asked.to)
+
+
+def _actor(who: Caller) -> Actor:
+    return Actor("api_key", ids.show("key", who.key_id))
 
 
 def _endpoint(text: str) -> Ref:

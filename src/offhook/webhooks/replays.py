@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from offhook.db import Database, Tx
+from offhook.events import Actor
 from offhook.jobs import Job, enqueue, progress
 from offhook.jobs.outcome import Done, Outcome
 from offhook.webhooks import delivery_store
@@ -23,14 +24,18 @@ class Replays:
         self._database = database
         self._deliveries = deliveries
 
-    async def start(self, tx: Tx, wanted: Wanted) -> dict[str, Any]:
-        """Replay the dead letters that there are now and that match; the job, as `/v1/jobs/{id}` shows it."""
+    async def start(self, tx: Tx, wanted: Wanted, actor: Actor) -> dict[str, Any]:
+        """Replay the dead letters that there are now and that match; the job, as `/v1/jobs/{id}` shows it.
+
+        Its events say that it was this actor.
+        """
         until = min(wanted.died_to or tx.now, tx.now)
         args = {
             "endpoint": wanted.endpoint.hex if wanted.endpoint else None,
             "type": wanted.type,
             "from": wanted.died_from.isoformat() if wanted.died_from else None,
             "to": until.isoformat(),
+            "actor": [actor.type, actor.id],
         }
         job = await enqueue(tx, KIND, args)
         await progress.start(tx, job, KIND, total=await delivery_store.count_dead(tx, _wanted(args), _COUNTED))
@@ -44,7 +49,7 @@ class Replays:
                 rows = await delivery_store.dead_letters(tx, wanted, after, _PAGE)
                 done = (await progress.show(tx, job.id))["done"]
                 if rows:
-                    done += await self._deliveries.open_again(tx, [row.id for row in rows])
+                    done += await self._deliveries.open_again(tx, [row.id for row in rows], Actor(*job.args["actor"]))
                 status = "running" if len(rows) == _PAGE else "done"
                 await progress.report(tx, job.id, done=done, result={"replayed": done}, status=status)
             if status == "done":
