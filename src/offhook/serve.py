@@ -1,9 +1,10 @@
 """One process on the wire: its port, its HTTP server, and a house that is started before and stopped after.
 
-    port taken ──▶ house started ──▶ listening ──▶ told to stop ──▶ no new requests ──▶ house stopped
+    port taken ──▶ house started ──▶ listening ──▶ told to stop ──▶ streams ended, no new requests ──▶ house stopped
 
 The port is bound first, so that a start that cannot succeed fails before it has touched any data; nobody is let in
 until the house is open. Being told to stop is a cancellation: requests under way get three seconds, the house fifteen.
+What has no end of its own, an open stream, must be ended by `on_stop`, or it would use up the three.
 """
 
 import asyncio
@@ -30,13 +31,16 @@ _IDLE_S = 65  # more than the minute after which the usual balancers give up a c
 _GC_THRESHOLD = 50_000
 
 
-async def serve(app: ASGIApp, port: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Answer on that port until cancelled; `on_ready` is called once connections are let in."""
+async def serve(
+    app: ASGIApp, port: socket.socket, on_ready: Callable[[], None], on_stop: Callable[[], None] = lambda: None
+) -> None:
+    """Answer on that port until cancelled; `on_ready` is called once connections are let in, `on_stop` before they end."""
     server = _Server(app, on_ready)
     serving = asyncio.create_task(server.serve([port]))
     try:
         await asyncio.shield(serving)
     finally:
+        on_stop()
         server.should_exit = True
         await serving
 

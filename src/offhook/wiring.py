@@ -27,7 +27,7 @@ from offhook.events import http as events_http
 from offhook.events.catalogue.calls import CallAnswered, CallEnded, CallOptOutDetected, CallQualificationThresholdMet
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadErased, LeadOptedOut
 from offhook.events.reactions import Entails, Reaction, Within
-from offhook.events.stream import announce
+from offhook.events.stream import Streams, announce
 from offhook.http import Door
 from offhook.http import progress as progress_http
 from offhook.http import receipts as receipts_http
@@ -106,6 +106,7 @@ class House:
         self.wakeups = Wakeups(url)
         self.vault = Vault(ring, self.wakeups)
         self.log = Log(self.vault)
+        self.streams = Streams(self.database, self.vault, self.wakeups)
         self.door = Door(self.database, self.vault)
         self.outbound = Outbound()
         self.rules = packaged()
@@ -173,7 +174,7 @@ class House:
             providers_http.router(door, self.database, self.providers, self.calls, self.one_offs.dial),
             sync_http.router(door, self.post_backs, self.opt_outs),
             self.webhooks.router(door),
-            events_http.router(door, self.database, self.vault, self.wakeups, self.webhooks.globs_of),
+            events_http.router(door, self.vault, self.streams, self.webhooks.globs_of),
             access_http.router(door, self.authenticator),
             progress_http.router(door),
             receipts_http.router(door, self.vault),

@@ -15,7 +15,7 @@ from offhook.events import Log, Story, http, store
 from offhook.events.catalogue.leads import LeadCadencePaused, LeadCadenceStarted
 from offhook.events.fact import Fact
 from offhook.events.reactions import Within
-from offhook.events.stream import announce
+from offhook.events.stream import Streams, announce
 from offhook.http import Door
 from offhook.http.resources import External, Ref
 from offhook.privacy import Vault
@@ -31,11 +31,16 @@ async def globs_of(tx: Tx, ref: Ref) -> Sequence[str]:
 
 
 @pytest.fixture
-def app(database: Database, vault: Vault, wakeups: Wakeups) -> FastAPI:
+def streams(database: Database, vault: Vault, wakeups: Wakeups) -> Streams:
+    return Streams(database, vault, wakeups)
+
+
+@pytest.fixture
+def app(database: Database, vault: Vault, wakeups: Wakeups, streams: Streams) -> FastAPI:
     async def ready() -> dict[str, str]:
         return {}
 
-    router = http.router(Door(database, vault), database, vault, wakeups, globs_of)
+    router = http.router(Door(database, vault), vault, streams, globs_of)
     return build_app(load(environ={}), access.Authenticator(database, wakeups), database, [router], ready)
 
 
@@ -298,6 +303,17 @@ async def test_a_stream_ends_when_its_key_is_revoked(
 
         async with asyncio.timeout(5):
             assert await chunks.get() == b""
+
+
+async def test_streams_end_when_the_process_stops_and_none_begins_then(api: Any, streams: Streams) -> None:
+    async with api.stream("/v1/events/stream") as chunks, asyncio.timeout(5):
+        await asyncio.sleep(0.1)
+
+        streams.end()
+
+        assert await chunks.get() == b""
+    async with api.stream("/v1/events/stream") as chunks, asyncio.timeout(5):
+        assert await chunks.get() == b""
 
 
 async def test_every_event_type_is_listed_with_its_schema_and_a_fitting_example(api: Any) -> None:

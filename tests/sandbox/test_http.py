@@ -27,7 +27,7 @@ async def listening(stage: Stage) -> AsyncIterator[str]:
     """The house at a port of its own; its URL."""
     ready = asyncio.Event()
     with taking_port("127.0.0.1", 0) as port:
-        server = asyncio.create_task(serve(stage.house.app, port, ready.set))
+        server = asyncio.create_task(serve(stage.house.app, port, ready.set, stage.house.streams.end))
         await ready.wait()
         try:
             yield f"http://127.0.0.1:{port.getsockname()[1]}"

@@ -37,7 +37,8 @@ async def _api(settings: Settings) -> None:
         settings = settings.model_copy(update={"port": port.getsockname()[1]})
         house = await _built(settings, url, engine=False)
         async with living_in(house):
-            await serve(house.app, port, partial(say, f"The API is ready at {base_url(settings)}/v1. Ctrl-C stops."))
+            ready = partial(say, f"The API is ready at {base_url(settings)}/v1. Ctrl-C stops.")
+            await serve(house.app, port, ready, house.streams.end)
 
 
 async def _worker(settings: Settings, metrics_port: int | None) -> None:

@@ -38,7 +38,7 @@ async def _up(settings: Settings) -> None:
             house = await _built(settings, url)
             async with living_in(house):
                 await _make_first_workspace(house)
-                await serve(house.app, port, partial(_announce, settings))
+                await serve(house.app, port, partial(_announce, settings), house.streams.end)
 
 
 async def _built(settings: Settings, url: str) -> "House":

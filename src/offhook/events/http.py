@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from offhook import ids
-from offhook.db import Database, Tx, Wakeups
+from offhook.db import Tx
 from offhook.errors import Fault, Invalid, NotFound
 from offhook.events import store, types
 from offhook.events.reading import opened
@@ -56,11 +56,11 @@ class Asked:
         return Wanted([self.type], await globs_of(tx, ref), ref if isinstance(ref, UUID) else None)
 
 
-def router(door: Door, database: Database, vault: Vault, wakeups: Wakeups, globs_of: GlobsOf) -> APIRouter:
+def router(door: Door, vault: Vault, streams: Streams, globs_of: GlobsOf) -> APIRouter:
     """The routes of the log."""
     api = APIRouter(prefix="/v1", tags=["events"])
     _add_list(api, door, vault, globs_of)
-    _add_stream(api, Streams(database, vault, wakeups))
+    _add_stream(api, streams)
     _add_one(api, door, vault)
     _add_types(api)
     return api

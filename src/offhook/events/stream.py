@@ -1,8 +1,8 @@
 """`GET /v1/events/stream`: the log as it grows, over server-sent events.
 
 Each message's id is its cursor, so a client that comes back with Last-Event-ID goes on exactly behind what it has seen.
-A stream looks when it is woken, and once a second anyway. It ends when its key is changed or revoked, or when wake-ups
-may have been missed; the client then comes again and is authenticated again.
+A stream looks when it is woken, and once a second anyway. It ends when its key is changed or revoked, when wake-ups may
+have been missed, or when the process stops; the client then comes again, to another, and is authenticated again.
 """
 
 import asyncio
@@ -56,12 +56,18 @@ class Streams:
         self._database = database
         self._vault = vault
         self._listeners: set[_Listener] = set()
+        self._are_over = False
         wakeups.hear("event", lambda _: self._wake())
         wakeups.hear("key", lambda key: self._end(UUID(key)))
         wakeups.on_reconnect(lambda: self._end(None))
 
+    def end(self) -> None:
+        """End every open stream now, and each that begins from now on: the process stops."""
+        self._are_over = True
+        self._end(None)
+
     async def follow(self, who: Caller, wanted: Wanted, after: Position | None) -> AsyncIterator[bytes]:
-        """The wanted events behind that position, or from now on, as messages; endless until the key changes."""
+        """The wanted events behind that position, or from now on, as messages; endless until the key or the process ends."""
         with self._listening(who.key_id) as listener:
             position = after or await self._now(who)
             quiet_s = 0.0
@@ -92,6 +98,7 @@ class Streams:
     @contextmanager
     def _listening(self, key: UUID) -> Iterator[_Listener]:
         listener = _Listener(key)
+        listener.over = self._are_over
         self._listeners.add(listener)
         try:
             yield listener
