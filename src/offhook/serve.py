@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped] # it ships no types
+import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -130,7 +130,7 @@ def holder_of(port: int) -> int | None:
     """The process that listens on that TCP port; None when there is none, or we may not know."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
                 return connection.pid or None
     return None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped] # it ships no types
+import psutil
 import pytest
 
 COMMAND = str(Path(sys.executable).with_name("offhook"))

@@ -6,7 +6,7 @@ import signal
 import stat
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped] # it ships no types
+import psutil
 import pytest
 from tests.cli.conftest import PATIENCE_S, Running, Starter, lives, offhook, until
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped] # it ships no types
+import psutil
 import psycopg
 import pytest
 

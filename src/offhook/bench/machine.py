@@ -4,7 +4,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped] # it ships no types
+import psutil
 
 GIB = 2**30
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped] # it ships no types
+import psutil
 
 from offhook.cli import credentials, data_dir
 from offhook.cli.database import inhabited, kept_running, migrated

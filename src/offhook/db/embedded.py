@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped] # it ships no types
+import psutil
 import psycopg
 
 from offhook import log
