@@ -14,6 +14,7 @@ from offhook import access, metrics
 from offhook.db import Database
 from offhook.errors import NotFound, OffhookError
 from offhook.events.types import openapi_webhooks
+from offhook.http.docs import docs_router
 from offhook.http.limits import Limits
 from offhook.http.middleware import Gate
 from offhook.http.openapi import completed
@@ -32,7 +33,7 @@ def build_app(
     ready: Ready,
 ) -> FastAPI:
     """The application. `ready` says per part `ok` or what is wrong; all must be ok for /readyz to be 200."""
-    app = FastAPI(title="Offhook", version=version("offhook"), redirect_slashes=False, redoc_url=None)
+    app = FastAPI(title="Offhook", version=version("offhook"), redirect_slashes=False, docs_url=None, redoc_url=None)
     app.add_middleware(
         Gate,
         authenticate=authenticator,
@@ -43,6 +44,7 @@ def build_app(
     for failure in (OffhookError, RequestValidationError, HTTPException):
         app.add_exception_handler(failure, tell)
     app.include_router(_about_the_process(ready))
+    app.include_router(docs_router())
     for router in routers:
         app.include_router(router)
     _complete_openapi(app)

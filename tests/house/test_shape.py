@@ -30,6 +30,7 @@ PAST_THE_FRONT_DOOR = {
     ("access", "http.limits"),
     ("access", "db.connection"),
     ("app", "events.types"),
+    ("app", "http.docs"),
     ("app", "http.limits"),
     ("app", "http.middleware"),
     ("app", "http.openapi"),
