@@ -43,11 +43,17 @@ async def test_reports_of_many_calls_come_in_one_go(house: House) -> None:
 
 
 async def test_a_report_about_a_call_that_nobody_knows_changes_nothing(house: House) -> None:
+    call = await house.dial()
+
     await house.hear_again(
         CallReport(key="cb-1", kind=Kind.ANSWERED, call_id=ids.new()),
         CallReport(key="cb-2", kind=Kind.ANSWERED, platform_ref="never-heard-of"),
         CallReport(key="cb-3", kind=Kind.ANSWERED),
     )
+
+    assert await house.told(call) == ["call.started", "call.placed"]
+    async with house.database.transaction(house.tenant) as tx:
+        assert await tx.rows("select id, status from call") == [(call, "placed")]
 
 
 async def test_another_accounts_platform_cannot_move_a_call(house: House, providers: Providers) -> None:

@@ -60,10 +60,18 @@ def test_what_it_made_is_there_after_a_stop(start: Starter) -> None:
 
 
 def test_a_killed_database_is_a_503_that_passes_by_itself(house: Running) -> None:
-    house.postmaster().kill()
+    said: list[int] = []
 
-    until(lambda: house.ask("/readyz")[0] == 503, "it says that the database is away")
-    until(lambda: house.ask("/readyz")[0] == 200, "it is ready again")
+    def says(status: int) -> bool:
+        said.append(house.ask("/readyz")[0])
+        return said[-1] == status
+
+    house.postmaster().kill()
+    until(lambda: says(503), "it says that the database is away")
+    until(lambda: says(200), "it is ready again")
+
+    assert set(said) == {200, 503}
+    assert house.ask("/v1/leads", house.credentials["test_key"])[0] == 200
 
 
 def test_a_killed_start_leaves_a_database_that_the_next_one_adopts(start: Starter) -> None:

@@ -162,14 +162,25 @@ async def remote(
 async def test_the_pretend_platform_keeps_what_every_platform_keeps(
     pretended: Pretended, promise: conformance.Promise
 ) -> None:
-    await promise(pretended)
+    assert await conformance.breach(promise, pretended) is None
 
 
 @pytest.mark.parametrize("promise", conformance.PROMISES, ids=lambda promise: promise.__name__)
 async def test_the_pretend_platform_of_its_own_process_keeps_it_too(
     remote: Remote, promise: conformance.Promise
 ) -> None:
-    await promise(remote)
+    assert await conformance.breach(promise, remote) is None
+
+
+async def test_a_platform_that_breaks_a_promise_is_told_which_part(pretended: Pretended) -> None:
+    async def says_nothing(tx: Tx, account: UUID, reports: Sequence[CallReport]) -> int:
+        return 0
+
+    pretended.world.report_to(says_nothing)
+    breach = await conformance.breach(conformance.a_hang_up_ends_the_call_and_may_be_repeated, pretended)
+
+    assert breach is not None
+    assert "the end was not reported" in breach
 
 
 PLAYED = {

@@ -133,6 +133,7 @@ async def test_a_worker_elsewhere_is_woken_and_sends(room: Room, worker: Room, r
     await receiver.has(3)
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)
+    assert len(set(receiver.ids())) == len(receiver.received) == 3
 
 
 async def test_an_erased_person_is_told_as_a_tombstone_from_memory_and_from_the_database(

@@ -1,7 +1,7 @@
-"""What every adapter must keep, as checks that its tests run against it: `for promise in PROMISES: await promise(harness)`.
+"""What every adapter must keep, as checks that its tests run: for each of PROMISES, `await breach(promise, harness)` is None.
 
 A harness is the adapter under test, one call that can be had at its platform, and eyes on what the platform really
-did. A promise fails by AssertionError. A promise about a capability that the adapter does not claim is that it says so.
+did. A promise about a capability that the adapter does not claim is that it says so.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -51,6 +51,16 @@ class Harness(Protocol):
 
 
 Promise = Callable[[Harness], Awaitable[None]]
+"""Raises AssertionError where it is not kept."""
+
+
+async def breach(promise: Promise, harness: Harness) -> str | None:
+    """What the adapter did instead of keeping the promise; None when it kept it. Raises what the adapter raises."""
+    try:
+        await promise(harness)
+    except AssertionError as broken:
+        return str(broken) or "it was not kept"
+    return None
 
 
 async def placing_a_call_twice_dials_once(harness: Harness) -> None:
