@@ -67,9 +67,24 @@ def test_an_inbound_call_is_known_by_its_account_and_the_platforms_id(
     assert (ids.call_of_platform(other, other_id) == call) == same
 
 
-@given(st.uuids(), st.uuids())
-def test_a_delivery_is_known_by_its_event_and_its_endpoint(event: UUID, endpoint: UUID) -> None:
+@given(st.integers(2, 20), st.integers(2, 20))
+def test_a_delivery_is_known_by_its_event_and_its_endpoint(events: int, endpoints: int) -> None:
+    pairs = [(event, endpoint) for event in news(events) for endpoint in news(endpoints)]
+
+    deliveries = {ids.delivery_of(event, endpoint) for event, endpoint in pairs}
+
+    assert len(deliveries) == len(pairs)
+    assert deliveries == {ids.delivery_of(event, endpoint) for event, endpoint in pairs}
+
+
+def test_deliveries_sort_by_the_time_of_their_events() -> None:
+    endpoint, event = ids.new(), ids.new()
+
     delivery = ids.delivery_of(event, endpoint)
 
-    assert ids.delivery_of(event, endpoint) == delivery
-    assert delivery != ids.delivery_of(endpoint, event) or event == endpoint
+    assert (delivery.version, delivery.variant) == (7, event.variant)
+    assert delivery.int >> 80 == event.int >> 80
+
+
+def news(count: int) -> list[UUID]:
+    return [ids.new() for _ in range(count)]

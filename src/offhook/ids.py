@@ -18,7 +18,8 @@ Prefix = Literal[
 ]  # fmt: skip
 
 _CALLS = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
-_DELIVERIES = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
+_RANDOM_BITS = (0xFFF << 64) | ((1 << 62) - 1)
+"""The bits of a UUIDv7 that are neither its time nor its version and variant."""
 
 
 class NotAnId(ValueError):
@@ -57,5 +58,5 @@ def call_of_platform(account: UUID, platform_call_id: str) -> UUID:
 
 
 def delivery_of(event: UUID, endpoint: UUID) -> UUID:
-    """The one delivery of this event to this endpoint."""
-    return uuid5(_DELIVERIES, event.hex + endpoint.hex)
+    """The one delivery of this event to this endpoint. Sorts by the event's time, as an index likes it."""
+    return UUID(int=event.int ^ endpoint.int & _RANDOM_BITS)

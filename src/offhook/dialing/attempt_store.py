@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 from offhook import ids
@@ -175,35 +176,37 @@ async def dialing_now(tx: Tx, campaign_id: UUID) -> int:
     return int(row[0]) if row else 0
 
 
-async def campaigns_with_due(tx: EngineTx) -> list[tuple[Tenant, UUID]]:
-    """Every running campaign that has something due by its environment's clock."""
+def _due_with_room(now: LiteralString) -> LiteralString:
+    """Of a campaign `c`: whether it has something due and room to dial it, by that expression of its time."""
+    return (
+        "(c.status = 'running'"
+        " and exists (select 1 from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
+        f"  and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= {now})"
+        " and c.max_concurrent_calls > (select count(*) from attempt a where a.workspace_id = c.workspace_id"
+        "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'dialing')"
+        " and (c.mode = 'ai_only' or coalesce(c.max_live_transfers, c.max_concurrent_calls) > (select count(*) from slot s"
+        "   where s.workspace_id = c.workspace_id and s.environment = c.environment and s.campaign_id = c.id"
+        f"   and s.held_until > {now})"
+        "  and exists (select 1 from target t join slot s on s.workspace_id = t.workspace_id and s.environment = t.environment"
+        "   and s.target_id = t.id where t.workspace_id = c.workspace_id and t.environment = c.environment and t.status = 'active'"
+        f"   and s.n < t.slots and (s.held_until is null or s.held_until <= {now}))))"
+    )
+
+
+async def all_with_due_and_room(tx: EngineTx) -> list[tuple[Tenant, UUID]]:
+    """`with_due_and_room` over all tenants, each by its environment's clock."""
     rows = await tx.rows(
         "select c.workspace_id, c.environment, c.id from environment e join campaign c using (workspace_id, environment)"
-        " where c.status = 'running' and exists (select 1 from attempt a where a.workspace_id = c.workspace_id"
-        "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= now() + e.clock_offset)"
+        f" where {_due_with_room('now() + e.clock_offset')}"  # constants put together from constants
     )
     return [(Tenant(workspace, environment), id) for workspace, environment, id in rows]
-
-
-_DUE_WITH_ROOM = (
-    "c.status = 'running'"
-    " and exists (select 1 from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
-    "  and a.campaign_id = c.id and a.state = 'planned' and a.due_at <= %(now)s)"
-    " and c.max_concurrent_calls > (select count(*) from attempt a where a.workspace_id = c.workspace_id and a.environment = c.environment"
-    "  and a.campaign_id = c.id and a.state = 'dialing')"
-    " and (c.mode = 'ai_only' or coalesce(c.max_live_transfers, c.max_concurrent_calls) > (select count(*) from slot s"
-    "   where s.workspace_id = c.workspace_id and s.environment = c.environment and s.campaign_id = c.id and s.held_until > %(now)s)"
-    "  and exists (select 1 from target t join slot s on s.workspace_id = t.workspace_id and s.environment = t.environment"
-    "   and s.target_id = t.id where t.workspace_id = c.workspace_id and t.environment = c.environment and t.status = 'active'"
-    "   and s.n < t.slots and (s.held_until is null or s.held_until <= %(now)s)))"
-)
 
 
 async def with_due_and_room(tx: Tx) -> list[UUID]:
     """The running campaigns that have something due and room to dial it. Read without a lock: the dispatch counts again."""
     rows = await tx.rows(
         "select c.id from campaign c where c.workspace_id = %(ws)s and c.environment = %(env)s"
-        f" and {_DUE_WITH_ROOM} order by c.id",  # one constant inside another
+        f" and {_due_with_room('%(now)s')} order by c.id",  # one constant inside another
         {**tx.keys, "now": tx.now},
     )
     return [row[0] for row in rows]
@@ -212,7 +215,7 @@ async def with_due_and_room(tx: Tx) -> list[UUID]:
 async def next_due(tx: Tx) -> datetime | None:
     """Now when something is due and has room, else when the next attempt that is not yet due falls due."""
     row = await tx.row(
-        f"select min(case when {_DUE_WITH_ROOM} then %(now)s else (select due_at from attempt a where a.workspace_id = c.workspace_id"
+        f"select min(case when {_due_with_room('%(now)s')} then %(now)s else (select due_at from attempt a where a.workspace_id = c.workspace_id"
         "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'planned' and a.due_at > %(now)s"
         "  order by due_at limit 1) end) from campaign c"
         " where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'",

@@ -62,7 +62,7 @@ class Dispatcher:
             self._awake.clear()
             try:
                 async with self._database.engine() as tx:
-                    due = await attempt_store.campaigns_with_due(tx)
+                    due = await attempt_store.all_with_due_and_room(tx)
                 mine = [(tenant, campaign) for tenant, campaign in due if tenant not in self.driven]
                 dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in mine))
                 if any(dialed):

@@ -42,26 +42,22 @@ class Cadences:
         self._wakeups = wakeups
 
     async def plan(self, tx: Tx, accepted: Sequence[Fact]) -> list[Fact]:
-        """Entails(LeadAccepted): plan the first attempt, when the law and the cadence's first gap allow it."""
+        """Entails(LeadAccepted): plan the first attempt; the lead was told when."""
         facts = {fact.subject_id: cast(LeadAccepted, fact) for fact in accepted}
         campaigns = {lead: ids.read("cmp", fact.campaign_id) for lead, fact in facts.items()}
         plans = await store.latest_plans(tx, list(set(campaigns.values())))
-        rows = []
-        for lead, fact in facts.items():
-            _, version, plan = plans[campaigns[lead]]
-            due_at = max(tx.now + read_plan(plan).gap_before(1), fact.hold_until or tx.now)
-            first = Planned(
-                lead_id=lead, campaign_id=campaigns[lead], n=1, base=0, cadence_version=version, due_at=due_at
+        rows = [
+            Planned(
+                lead_id=lead,
+                campaign_id=campaigns[lead],
+                n=1,
+                base=0,
+                cadence_version=plans[campaigns[lead]][1],
+                due_at=fact.next_attempt_at,
             )
-            rows.append(first)
+            for lead, fact in facts.items()
+        ]
         await attempt_store.insert_attempts(tx, rows)
-        await mark(
-            tx,
-            [
-                (one.lead_id, "held" if facts[one.lead_id].decision == "hold" else "scheduled", one.due_at)
-                for one in rows
-            ],
-        )
         told: list[Fact] = []
         for one in rows:
             lead, story = one.lead_id, facts[one.lead_id].story

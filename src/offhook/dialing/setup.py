@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from offhook import clock, ids
 from offhook.db import Tx, Wakeups
 from offhook.dialing import store
-from offhook.dialing.plans import PlanWire
+from offhook.dialing.plans import PlanWire, read_plan
 from offhook.dialing.store import CampaignRow
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
 from offhook.events import Actor, Log, Transition
@@ -209,15 +209,15 @@ class Campaigns:
     async def behind(self, tx: Tx, refs: Sequence[str | None]) -> dict[str | None, Campaign]:
         """The campaigns that leads ask for: by id, by `ext:` and external id, or None for the default one."""
         known = {ref: _read(ref) for ref in refs if ref is not None}
-        rows = await store.campaigns(
+        found = await store.campaigns_and_plans(
             tx,
             by_id=[ref for ref in known.values() if isinstance(ref, UUID)],
             external_ids=[ref.value for ref in known.values() if isinstance(ref, External)],
             default=None in refs,
         )
         by_ref: dict[object, Campaign] = {}
-        for row in rows:
-            campaign = Campaign(row.id, row.status)
+        for row, plan in found:
+            campaign = Campaign(row.id, row.status, first_gap=read_plan(plan).gap_before(1))
             by_ref[row.id] = campaign
             if row.external_id:
                 by_ref[External(row.external_id)] = campaign

@@ -50,6 +50,20 @@ async def campaigns(
     return [CampaignRow(*row) for row in rows]
 
 
+async def campaigns_and_plans(
+    tx: Tx, *, by_id: Sequence[UUID], external_ids: Sequence[str], default: bool
+) -> list[tuple[CampaignRow, dict[str, Any]]]:
+    """Campaigns, each with the latest version of its cadence."""
+    rows = await tx.rows(
+        f"select {CAMPAIGN}, (select plan from cadence_version v where v.workspace_id = c.workspace_id and v.environment = c.environment"
+        "  and v.cadence_id = c.cadence_id order by number desc limit 1)"
+        " from campaign c where workspace_id = %(ws)s and environment = %(env)s"
+        " and (id = any(%(ids)b::uuid[]) or external_id = any(%(external)b::text[]) or (%(default)s and is_default))",
+        {**tx.keys, "ids": list(by_id), "external": list(external_ids), "default": default},
+    )
+    return [(CampaignRow(*row), plan) for *row, plan in rows]
+
+
 async def list_campaigns(tx: Tx, after: UUID | None, limit: int) -> list[CampaignRow]:
     rows = await tx.rows(
         f"select {CAMPAIGN} from campaign where workspace_id = %(ws)s and environment = %(env)s"

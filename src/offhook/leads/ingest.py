@@ -7,6 +7,7 @@ raises `Raced`, rolls back and runs again, when it sees the winner.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -128,11 +129,13 @@ class Leads:
         evidence = await self._vault.keys(tx, [candidate.id for candidate in fresh], "evidence")
         pairs = list(zip(fresh, matrices, strict=True))
         details = {candidate.id: _details(candidate) for candidate in fresh}
-        rows = [_row(c, m, details[c.id], _present(operational[c.id]), _present(evidence[c.id])) for c, m in pairs]
+        rows = [_row(tx, c, m, details[c.id], _present(operational[c.id]), _present(evidence[c.id])) for c, m in pairs]
         claims = [(candidate.number_tag, candidate.id) for candidate, matrix in pairs if matrix.decision != "reject"]
-        if len(await store.insert(tx, rows)) < len(rows) or await store.claim_numbers(tx, claims) < len(claims):
+        if not await store.insert(tx, rows, claims):
             raise Raced("raced", "The same lead came in twice at the same moment; send it again.")
-        await self._log.append(tx, [_came_in(candidate, matrix, details[candidate.id]) for candidate, matrix in pairs])
+        await self._log.append(
+            tx, [_came_in(tx, candidate, matrix, details[candidate.id]) for candidate, matrix in pairs]
+        )
 
     async def _tell_duplicates(
         self, tx: Tx, good: Sequence[Candidate], first: dict[bytes, Candidate], known: dict[bytes, Row]
@@ -220,8 +223,18 @@ def _details(candidate: Candidate) -> dict[str, Any]:
     return lead
 
 
+def _first_attempt(tx: Tx, candidate: Candidate, matrix: Preflight) -> datetime:
+    """When a lead that was not rejected is first dialed, as far as the campaign's cadence and the law are known."""
+    return max(tx.now + candidate.campaign.first_gap, matrix.hold_until or tx.now)
+
+
 def _row(
-    candidate: Candidate, matrix: Preflight, details: dict[str, Any], operational: PersonKey, evidence: PersonKey
+    tx: Tx,
+    candidate: Candidate,
+    matrix: Preflight,
+    details: dict[str, Any],
+    operational: PersonKey,
+    evidence: PersonKey,
 ) -> dict[str, Any]:
     place = candidate.location
     kept = orjson.dumps({"phone": candidate.phone.e164, "consent": details["consent"]})
@@ -230,7 +243,9 @@ def _row(
         "ref_tag": candidate.ref_tag,
         "payload_tag": candidate.payload_tag,
         "campaign_id": candidate.campaign.id,
-        "status": {"accept": "accepted", "hold": "held", "reject": "rejected"}[matrix.decision],
+        # An accepted lead has its first attempt planned in this very transaction.
+        "status": {"accept": "scheduled", "hold": "held", "reject": "rejected"}[matrix.decision],
+        "next_attempt_at": None if matrix.decision == "reject" else _first_attempt(tx, candidate, matrix),
         "number_tag": candidate.number_tag,
         "zones": getattr(place, "zones", ()),
         "jurisdictions": getattr(place, "jurisdictions", ()),
@@ -249,7 +264,7 @@ def _present(key: object) -> PersonKey:
     return key
 
 
-def _came_in(candidate: Candidate, matrix: Preflight, details: dict[str, Any]) -> Fact:
+def _came_in(tx: Tx, candidate: Candidate, matrix: Preflight, details: dict[str, Any]) -> Fact:
     status = {"accept": "accepted", "hold": "held", "reject": "rejected"}[matrix.decision]
     zones = getattr(candidate.location, "zones", ())
     about = story(candidate.id, details, status, zones)
@@ -266,6 +281,7 @@ def _came_in(candidate: Candidate, matrix: Preflight, details: dict[str, Any]) -
         codes=matrix.codes,
         hold_until=matrix.hold_until,
         timezones=list(zones),
+        next_attempt_at=_first_attempt(tx, candidate, matrix),
     )
 
 

@@ -6,7 +6,7 @@ in the order of `wiring.CHECKS`; each answers for a whole batch, so a check that
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -39,10 +39,11 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """The campaign that a lead asks for, as far as the door must know it."""
+    """The campaign that a lead asks for, as far as the door must know it: `first_gap` passes before its first attempt."""
 
     id: UUID
     status: str
+    first_gap: timedelta
 
 
 @dataclass(slots=True)

@@ -95,38 +95,34 @@ async def number_holders(tx: Tx, tags: Sequence[bytes]) -> dict[bytes, UUID]:
 
 _INSERTED = {
     "id": "uuid", "ref_tag": "bytea", "payload_tag": "bytea", "campaign_id": "uuid", "status": "text", "number_tag": "bytea",
-    "preflight": "jsonb", "details": "bytea", "evidence": "bytea",
+    "preflight": "jsonb", "details": "bytea", "evidence": "bytea", "next_attempt_at": "timestamptz",
 }  # fmt: skip
 
 
-async def insert(tx: Tx, rows: Sequence[dict[str, Any]]) -> set[UUID]:
-    """Store new leads; the ids of those whose reference nobody else took meanwhile."""
+async def insert(tx: Tx, rows: Sequence[dict[str, Any]], claims: Sequence[tuple[bytes, UUID]]) -> bool:
+    """Store new leads and note whose each of these numbers is; False when somebody else took a reference or a number meanwhile."""
     # Arrays of arrays must be rectangular, so the places of each lead travel as one text.
     params: dict[str, Any] = {name: [row[name] for row in rows] for name in _INSERTED}
     params["zones"] = [" ".join(row["zones"]) for row in rows]
     params["jurisdictions"] = [" ".join(row["jurisdictions"]) for row in rows]
-    found = await tx.rows(
-        "insert into lead (workspace_id, environment, id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight, details,"
-        " evidence, zones, jurisdictions, created_at, updated_at)"
-        " select %(ws)s, %(env)s, id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight, details, evidence,"
-        "  string_to_array(zones, ' '), string_to_array(jurisdictions, ' '), %(now)s, %(now)s"
-        " from unnest(%(id)b::uuid[], %(ref_tag)b::bytea[], %(payload_tag)b::bytea[], %(campaign_id)b::uuid[], %(status)b::text[],"
-        "  %(number_tag)b::bytea[], %(preflight)b::jsonb[], %(details)b::bytea[], %(evidence)b::bytea[], %(zones)b::text[],"
-        "  %(jurisdictions)b::text[])"
-        " t(id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight, details, evidence, zones, jurisdictions)"
-        " on conflict do nothing returning id",
-        {**tx.keys, "now": tx.now, **params, "preflight": [Jsonb(row["preflight"]) for row in rows]},
+    params["preflight"] = [Jsonb(row["preflight"]) for row in rows]
+    params["tags"], params["leads"] = [tag for tag, _ in claims], [lead for _, lead in claims]
+    found = await tx.row(
+        "with l as (insert into lead (workspace_id, environment, id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight,"
+        "  details, evidence, next_attempt_at, zones, jurisdictions, created_at, updated_at)"
+        "  select %(ws)s, %(env)s, id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight, details, evidence, next_attempt_at,"
+        "   string_to_array(zones, ' '), string_to_array(jurisdictions, ' '), %(now)s, %(now)s"
+        "  from unnest(%(id)b::uuid[], %(ref_tag)b::bytea[], %(payload_tag)b::bytea[], %(campaign_id)b::uuid[], %(status)b::text[],"
+        "   %(number_tag)b::bytea[], %(preflight)b::jsonb[], %(details)b::bytea[], %(evidence)b::bytea[],"
+        "   %(next_attempt_at)b::timestamptz[], %(zones)b::text[], %(jurisdictions)b::text[])"
+        "   t(id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight, details, evidence, next_attempt_at, zones, jurisdictions)"
+        "  on conflict do nothing returning 1),"
+        " n as (insert into number_claim (workspace_id, environment, number_tag, lead_id) select %(ws)s, %(env)s, tag, lead"
+        "  from unnest(%(tags)b::bytea[], %(leads)b::uuid[]) t(tag, lead) order by tag on conflict do nothing returning 1)"
+        " select (select count(*) from l), (select count(*) from n)",
+        {**tx.keys, "now": tx.now, **params},
     )
-    return {row[0] for row in found}
-
-
-async def claim_numbers(tx: Tx, claims: Sequence[tuple[bytes, UUID]]) -> int:
-    """Note whose number it is; how many nobody else claimed meanwhile."""
-    return await tx.run(
-        "insert into number_claim (workspace_id, environment, number_tag, lead_id) select %(ws)s, %(env)s, tag, lead"
-        " from unnest(%(tags)b::bytea[], %(leads)b::uuid[]) t(tag, lead) order by tag on conflict do nothing",
-        {**tx.keys, "tags": [tag for tag, _ in claims], "leads": [lead for _, lead in claims]},
-    )
+    return found == (len(rows), len(claims))
 
 
 async def states(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, tuple[str, datetime | None]]:

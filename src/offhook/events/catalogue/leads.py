@@ -27,6 +27,7 @@ class LeadAccepted(LeadFact):
         "codes": ["WINDOW_CLOSED"],
         "hold_until": "2026-11-23T14:00:00.000Z",
         "timezones": ["America/Chicago"],
+        "next_attempt_at": "2026-11-23T14:00:00.000Z",
     }
 
     client_ref_id: str
@@ -36,6 +37,7 @@ class LeadAccepted(LeadFact):
     codes: list[str]
     hold_until: datetime | None
     timezones: list[str]
+    next_attempt_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
