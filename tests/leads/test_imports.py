@@ -12,7 +12,8 @@ from tests.leads.sending import upload
 from offhook.db import Tenant
 from offhook.errors import Invalid
 from offhook.jobs import queue
-from offhook.leads.imports import CHUNK, read_csv
+from offhook.leads.files import read_csv
+from offhook.leads.imports import CHUNK
 from offhook.wiring import House
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,8 @@ from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.problems import problem
 from offhook.leads import store
 from offhook.leads.erase import Erasures, Reason
-from offhook.leads.imports import Imports, read_csv
+from offhook.leads.files import read_csv
+from offhook.leads.imports import Imports
 from offhook.leads.ingest import Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.people import People
 from offhook.leads.preflight import Preflight
