@@ -1,18 +1,12 @@
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.journeys.stage import Stage, side_by_side
 from tests.leads.sending import upload
 
 from offhook.db import Tenant
-from offhook.errors import Invalid
 from offhook.jobs import queue
-from offhook.leads.files import read_csv
 from offhook.leads.imports import CHUNK
 from offhook.wiring import House
 
@@ -24,7 +18,6 @@ MAPPING: dict[str, str | dict[str, Any]] = {
     "consent.artificial_voice": {"constant": True},
 }
 HEAD = "ref,phone,consent_at"
-CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
 
 
 def a_file(rows: int) -> bytes:
@@ -32,62 +25,6 @@ def a_file(rows: int) -> bytes:
     areas = (212, 215, 305, 404, 516, 585, 617, 704, 718, 803, 813, 917)
     lines = [f"R{n},+1{areas[n // 100]}55501{n % 100:02d},2026-11-20T15:02:11Z" for n in range(rows)]
     return "\n".join([HEAD, *lines]).encode()
-
-
-@given(st.lists(st.tuples(CELL, CELL), max_size=20))
-def test_whatever_a_file_holds_each_row_becomes_a_lead_with_its_cells(rows: list[tuple[str, str]]) -> None:
-    file = io.StringIO(newline="")
-    csv.writer(file).writerows([("ref", "phone"), *rows])
-
-    leads = read_csv(file.getvalue().encode(), {"client_ref_id": "ref", "contact.phone": "phone"})
-
-    assert leads == [{"client_ref_id": ref.strip(), "contact": {"phone": phone.strip()}} for ref, phone in rows]
-
-
-def test_a_row_without_the_date_of_its_consent_tells_of_no_consent() -> None:
-    with_, without = read_csv(f"{HEAD}\nA,1,2026-11-20T15:02:11Z\nB,2,".encode(), MAPPING)
-
-    assert with_["consent"][0] == {
-        "channel": "voice",
-        "purpose": "marketing",
-        "given_at": "2026-11-20T15:02:11Z",
-        "artificial_voice": True,
-    }
-    assert "consent" not in without
-
-
-def test_a_byte_order_mark_and_empty_lines_are_passed_over() -> None:
-    (lead,) = read_csv(f"\ufeff{HEAD}\r\n\r\nA,1,\r\n\r\n".encode(), MAPPING)
-
-    assert lead == {"client_ref_id": "A", "contact": {"phone": "1"}}
-
-
-@pytest.mark.parametrize(
-    ("content", "mapping", "code", "told"),
-    [
-        (b"ref,phone\n", MAPPING, "no_such_column", "consent_at"),
-        (b"ref\n", {"client_ref_id": "ref"}, "missing", "contact.phone"),
-        (
-            b"ref,phone\n",
-            {"client_ref_id": "ref", "contact.phone": "phone", "contact.fax": "ref"},
-            "unknown_field",
-            "fax",
-        ),
-        (b"ref\n", {"client_ref_id": "ref", "contact.phone": {"column": 1}}, "wrong_type", "constant"),
-        (b"", MAPPING, "no_such_column", "ref"),
-        (f"{HEAD}\nA,1,\nB,J\xf6rg,\n".encode("latin-1"), MAPPING, "not_utf8", "Line 3"),
-        (f"{HEAD}\nA,1,\nB,2\n".encode(), MAPPING, "bad_row", "Row 2"),
-        (f'{HEAD}\nA,"1,\n'.encode(), MAPPING, "bad_csv", "Line"),
-    ],
-)
-def test_a_file_that_cannot_be_read_says_where_and_why(
-    content: bytes, mapping: dict[str, Any], code: str, told: str
-) -> None:
-    with pytest.raises(Invalid) as refused:
-        read_csv(content, mapping)
-
-    assert refused.value.code == code
-    assert told in refused.value.detail
 
 
 async def test_a_column_that_the_file_lacks_is_named_and_nothing_is_stored(api: Any, stage: Stage) -> None:
@@ -113,6 +50,82 @@ async def test_an_import_tells_what_became_of_its_rows_and_which_were_wrong(api:
     assert (answer.status, job["status"], job["done"], job["total"]) == (202, "done", 4, 4)
     assert (job["result"]["accepted"], job["result"]["duplicates"], job["result"]["rejected"]) == (1, 1, 1)
     assert job["result"]["problems"] == [{"row": 2, "code": "invalid_phone", "param": "contact.phone"}]
+
+
+NDJSON_LINES = b"\n".join(
+    [
+        b'{"client_ref_id": "A", "contact": {"phone": "+12125550101"}, "consent": [{"channel": "voice",'
+        b' "artificial_voice": true, "given_at": "2026-11-20T15:02:11Z"}], "metadata": {"crm": [1]}}',
+        b"",
+        b'{"client_ref_id": "B"',
+        b'["C"]',
+        b'{"client_ref_id": "D", "contact": {"phone": "+1312555"}}',
+        b'{"client_ref_id": "E", "contact": {"phone": "+12125550102"}, "colour": "red"}',
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("leads.txt", "application/x-ndjson; charset=utf-8"), ("LEADS.NDJSON", ""), ("leads.jsonl", "text/plain")],
+)
+async def test_lines_of_bare_leads_are_taken_in_and_bad_ones_told_by_their_number(
+    api: Any, stage: Stage, name: str, kind: str
+) -> None:
+    answer = await upload(api, NDJSON_LINES, name=name, kind=kind)
+
+    await stage.settle()
+
+    job = await stage.get(f"/v1/jobs/{answer.json['job_id']}")
+    assert (answer.status, job["status"], job["done"], job["total"]) == (202, "done", 5, 5)
+    assert (job["result"]["accepted"], job["result"]["invalid"]) == (1, 4)
+    assert job["result"]["problems"] == [
+        {"row": 3, "code": "malformed_json", "param": None},
+        {"row": 4, "code": "not_an_object", "param": None},
+        {"row": 5, "code": "invalid_phone", "param": "contact.phone"},
+        {"row": 6, "code": "extra_forbidden", "param": "colour"},
+    ]
+    assert (await stage.get("/v1/leads/ext:A"))["metadata"] == {"crm": [1]}
+
+
+async def test_lines_of_another_shape_are_taken_in_by_a_mapping(api: Any, stage: Stage) -> None:
+    line = b'{"id": "A", "person": {"phones": ["+12125550101"]}, "agreed": "2026-11-20T15:02:11Z"}'
+    mapping = {
+        "client_ref_id": "id",
+        "contact.phone": "person.phones.0",
+        "consent.given_at": "agreed",
+        "consent.artificial_voice": {"constant": True},
+    }
+
+    await upload(api, line, mapping, name="leads.ndjson")
+    await stage.settle()
+
+    assert (await stage.get("/v1/leads/ext:A"))["contact"]["phone"] == "+12125550101"
+
+
+async def test_a_csv_file_needs_a_mapping(api: Any) -> None:
+    answer = await upload(api, a_file(1))
+
+    assert (answer.status, answer.json["code"], answer.json["param"]) == (422, "missing", "mapping")
+
+
+async def test_a_file_of_lines_that_is_not_utf8_is_refused_and_nothing_is_stored(api: Any, stage: Stage) -> None:
+    answer = await upload(api, NDJSON_LINES + b'\n{"client_ref_id": "J\xf6rg"}', name="leads.ndjson")
+
+    assert (answer.status, answer.json["code"]) == (422, "not_utf8")
+    assert "Line 7" in answer.json["detail"]
+    await stage.settle()
+    assert (await stage.get("/v1/leads"))["data"] == []
+
+
+@pytest.mark.parametrize("depth", [40, 300, 900])
+async def test_a_lead_that_is_nested_too_deep_is_refused_and_not_stumbled_over(api: Any, depth: int) -> None:
+    lead = b'{"client_ref_id": "A", "contact": {"phone": "+12125550101"}, "metadata": {"a": '
+    content = lead + b"[" * depth + b"]" * depth + b"}}"
+
+    answer = await api.request("POST", "/v1/leads", content=content, Content_Type="application/json")
+
+    assert (answer.status, answer.json["code"]) == (422, "nested_too_deep")
 
 
 async def test_an_import_that_was_killed_half_way_goes_on_where_it_was(

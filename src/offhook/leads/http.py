@@ -1,5 +1,6 @@
 """The paths under /v1/leads that a lead itself answers; the verbs that touch a cadence are dialing's."""
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.problems import problem
 from offhook.leads import store
 from offhook.leads.erase import Erasures, Reason
-from offhook.leads.files import read_csv
+from offhook.leads.files import Line, Mapping_, read_csv, read_ndjson
 from offhook.leads.imports import Imports
 from offhook.leads.ingest import Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.people import People
@@ -23,6 +24,7 @@ from offhook.leads.preflight import Preflight
 from offhook.leads.wire import LeadIn
 
 MOST_IN_BATCH = 1000
+NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 _TRIES = 5
 
 
@@ -81,16 +83,31 @@ def _add_import(api: APIRouter, door: Door, imports: Imports) -> None:
     @api.post("/import", status_code=202)
     async def import_(
         request: Request,
-        file: Annotated[UploadFile, File(description="A CSV file in UTF-8, with a head.")],
-        mapping: Annotated[str, Form(description="JSON: field of the lead to column, or to a constant.")],
+        file: Annotated[UploadFile, File(description="In UTF-8: CSV with a head, or NDJSON by its type or its name.")],
         who: Annotated[Caller, caller("leads:write")],
+        mapping: Annotated[
+            str | None,
+            Form(description="JSON: field of the lead to column or place in the line, or to a constant. CSV needs it."),
+        ] = None,
     ) -> Response:
-        rows = read_csv(await file.read(), _mapping(mapping))
+        # A large file takes seconds, in which this process has other requests to answer.
+        lines = await asyncio.to_thread(
+            _lines, file, await file.read(), _mapping(mapping) if mapping is not None else None
+        )
 
         async def start(tx: Tx) -> Answer:
-            return Answer(202, {"job_id": ids.show("job", await imports.start(tx, rows))})
+            return Answer(202, {"job_id": ids.show("job", await imports.start(tx, lines))})
 
         return await door.write(request, who, start)
+
+
+def _lines(file: UploadFile, content: bytes, mapping: Mapping_ | None) -> list[Line]:
+    kind = (file.content_type or "").partition(";")[0].strip().lower()
+    if kind in NDJSON or (file.filename or "").lower().endswith((".ndjson", ".jsonl")):
+        return read_ndjson(content, mapping)
+    if mapping is None:
+        raise Invalid([Fault("mapping", "missing", "Say which column of the CSV file holds which field of a lead.")])
+    return read_csv(content, mapping)
 
 
 def _add_reading(api: APIRouter, door: Door, people: People) -> None:
@@ -218,7 +235,7 @@ def _body(operation: object, index: int) -> object:
     return operation.get("body")
 
 
-def _mapping(text: str) -> dict[str, str | dict[str, Any]]:
+def _mapping(text: str) -> Mapping_:
     mapping = _parse(text.encode(), "mapping")
     if not isinstance(mapping, dict) or not all(isinstance(source, str | dict) for source in mapping.values()):
         raise Invalid(

@@ -1,4 +1,4 @@
-"""Importing a CSV file: checked whole before anything is stored, then taken in chunk by chunk as a durable job.
+"""Importing a file: read whole before anything is stored, then taken in chunk by chunk as a durable job.
 
 Each chunk waits sealed in the database and is taken in, counted and removed in one transaction: a killed import goes
 on where it was.
@@ -15,6 +15,7 @@ from offhook.db import Database, Tx
 from offhook.jobs import Job, Outside, enqueue, progress
 from offhook.jobs.outcome import Done, Outcome
 from offhook.leads import store
+from offhook.leads.files import Line
 from offhook.leads.ingest import Duplicate, Ingested, Leads, Refused, Stored, read_lead
 from offhook.leads.wire import LeadIn
 from offhook.privacy import Vault
@@ -37,12 +38,13 @@ class Imports:
         """The job of this part, for the runner."""
         return {KIND: Outside(self.run)}
 
-    async def start(self, tx: Tx, rows: Sequence[dict[str, Any]]) -> UUID:
-        """Keep the rows, sealed, and have them taken in; the job's id."""
-        job = await enqueue(tx, KIND, {"rows": len(rows)})
-        await progress.start(tx, job, KIND, total=len(rows))
-        for n, start in enumerate(range(0, len(rows), CHUNK)):
-            sealed = self._vault.seal_own(tx, orjson.dumps(rows[start : start + CHUNK]), _place(job, n))
+    async def start(self, tx: Tx, lines: Sequence[Line]) -> UUID:
+        """Keep the lines, sealed, and have them taken in; the job's id."""
+        job = await enqueue(tx, KIND, {"rows": len(lines)})
+        await progress.start(tx, job, KIND, total=len(lines))
+        for n, start in enumerate(range(0, len(lines), CHUNK)):
+            rows = [(line.number, line.body, line.fault) for line in lines[start : start + CHUNK]]
+            sealed = self._vault.seal_own(tx, orjson.dumps(rows), _place(job, n))
             await store.put_chunk(tx, job, n, sealed)
         return job
 
@@ -64,15 +66,18 @@ class Imports:
                 return False
             n, sealed = chunk
             rows = orjson.loads(self._vault.open_own(sealed, _place(job.id, n)))
-            await self._take_in(tx, rows, tally)
+            await self._take_in(tx, [Line(*row) for row in rows], tally)
             await progress.report(tx, job.id, done=tally.rows, result=tally.result)
             return True
 
-    async def _take_in(self, tx: Tx, rows: Sequence[dict[str, Any]], tally: "Tally") -> None:
-        read = [read_lead(row) for row in rows]
+    async def _take_in(self, tx: Tx, lines: Sequence[Line], tally: "Tally") -> None:
+        read = [None if line.fault else read_lead(line.body) for line in lines]
         answers = iter(await self._leads.ingest(tx, [lead for lead in read if isinstance(lead, LeadIn)]))
-        for lead in read:
-            tally.count(lead if isinstance(lead, Refused) else next(answers))
+        for line, lead in zip(lines, read, strict=True):
+            if line.fault:
+                tally.refuse(line.number, line.fault, None)
+            else:
+                tally.count(line.number, lead if isinstance(lead, Refused) else next(answers))
 
 
 class Tally:
@@ -85,28 +90,32 @@ class Tally:
             **result,
         }  # fmt: skip
 
-    def count(self, answer: Ingested) -> None:
-        self.rows += 1
+    def count(self, number: int, answer: Ingested) -> None:
+        """Count the row of this number by what its lead was answered."""
         match answer:
             case Stored(body=body):
+                self.rows += 1
                 decision = body["preflight"]["decision"]
                 self.result[{"accept": "accepted", "hold": "held", "reject": "rejected"}[decision]] += 1
                 if decision == "reject":
                     self._codes(check["code"] for check in body["preflight"]["checks"] if check["result"] == "block")
             case Duplicate(body=body):
+                self.rows += 1
                 self.result["duplicates"] += 1
                 self.result["payload_differs"] += body["payload_differs"]
             case Refused(error=error):
-                self.result["invalid"] += 1
-                self._codes([error.code])
-                self._tell(error.code, error.param)
+                self.refuse(number, error.code, error.param)
+
+    def refuse(self, number: int, code: str, param: str | None) -> None:
+        """Count the row of this number as one that holds no lead."""
+        self.rows += 1
+        self.result["invalid"] += 1
+        self._codes([code])
+        if len(self.result["problems"]) < PROBLEMS_TOLD:
+            self.result["problems"].append({"row": number, "code": code, "param": param})
 
     def _codes(self, codes: Iterable[str]) -> None:
         self.result["codes"] = dict(Counter(self.result["codes"]) + Counter(codes))
-
-    def _tell(self, code: str, param: str | None) -> None:
-        if len(self.result["problems"]) < PROBLEMS_TOLD:
-            self.result["problems"].append({"row": self.rows, "code": code, "param": param})
 
 
 def _place(job: UUID, n: int) -> bytes:
