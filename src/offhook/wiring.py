@@ -141,7 +141,9 @@ class House:
         self.leads = Leads(self.vault, self.log, checks(self.rules), self.campaigns.behind)
         self.one_offs = OneOffs(self.leads, self.people, self.verbs, self._show_call)
         self.imports = Imports(self.database, self.vault, self.leads)
-        self.erasures = Erasures(self.vault, self.log, self._hang_up)
+        self.erasures = Erasures(
+            self.vault, self.log, hang_up=self._hang_up, unfinished=self._unfinished, call_off=self.verbs.call_off
+        )
         self.opt_outs = OptOuts(self.vault, self.log, self.people, self._cut_calls)
         self.post_backs = PostBacks(
             self.vault,
@@ -252,6 +254,12 @@ class House:
     async def _hang_up(self, tx: Tx, lead_id: UUID) -> bool:
         await self.calls.stop(tx, "erased", lead_id=lead_id)
         return bool(await self.calls.open_calls(tx, lead_id))
+
+    async def _unfinished(self, tx: Tx, lead_id: UUID) -> bool:
+        if await self.calls.open_calls(tx, lead_id):
+            return True
+        calls = await self.calls.page(tx, lead_id=lead_id, before=None, limit=1000)
+        return await self.webhooks.deliveries.any_open(tx, [lead_id, *(call.id for call in calls)])
 
     async def _cut_calls(self, tx: Tx, number_tag: bytes, reason: str) -> list[UUID]:
         return await self.calls.stop(tx, "opt_out", number_tag=number_tag)

@@ -9,7 +9,7 @@ import pytest
 from tests.webhooks.conftest import Receiver, Room
 
 from offhook import ids
-from offhook.webhooks import lane_store
+from offhook.webhooks import delivery_store, lane_store
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SCANNED = re.compile(r"Seq Scan on (due|delivery|event|try)")
@@ -46,6 +46,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     (lane_store.CLAIM, _claimed(20)),
     (lane_store.WAITING, {}),
     (lane_store.WAITING_OF_TENANT, {"ws": ids.new(), "env": "live"}),
+    (delivery_store.ANY_OPEN, {"ws": ids.new(), "env": "live", "subjects": [ids.new(), ids.new()]}),
 ]
 
 
@@ -63,7 +64,9 @@ async def state(request: pytest.FixtureRequest, room: Room, receiver: Receiver, 
     return str(request.param)
 
 
-@pytest.mark.parametrize(("statement", "parameters"), STATEMENTS, ids=["settle", "claim", "waiting", "waiting_of_one"])
+@pytest.mark.parametrize(
+    ("statement", "parameters"), STATEMENTS, ids=["settle", "claim", "waiting", "waiting_of_one", "any_open"]
+)
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_no_hot_statement_reads_or_joins_a_whole_table(
     room: Room, state: str, statement: str, parameters: dict[str, Any], mode: str
@@ -76,7 +79,7 @@ async def test_no_hot_statement_reads_or_joins_a_whole_table(
     assert not SCANNED.search(plan), plan
     assert not JOINED.search(plan), plan
     assert "epoch_xid" not in plan, plan  # the index of the whole log: all events of the tenant
-    if statement in (lane_store.SETTLE, lane_store.CLAIM):
+    if statement in (lane_store.SETTLE, lane_store.CLAIM, delivery_store.ANY_OPEN):
         assert not READ_WHOLE.search(plan), plan
 
 

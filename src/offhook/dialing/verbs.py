@@ -15,7 +15,12 @@ from offhook.dialing.reactions import OVER, legal_from
 from offhook.dialing.store import CampaignRow
 from offhook.errors import Conflict
 from offhook.events import Actor, Log
-from offhook.events.catalogue.leads import LeadCadencePaused, LeadCallbackScheduled, LeadScheduled
+from offhook.events.catalogue.leads import (
+    LeadCadenceCompleted,
+    LeadCadencePaused,
+    LeadCallbackScheduled,
+    LeadScheduled,
+)
 from offhook.leads import Lead, People, mark
 
 
@@ -58,6 +63,8 @@ class Verbs:
 
         Raises Conflict `already_in_flight` while a call to the lead is out: its end would plan by the old cadence.
         """
+        if lead.row.erase_by is not None:
+            raise Conflict("lead_is_over", "The lead is about to be erased; no attempt follows.")
         attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if any(attempt.state == "dialing" for attempt in attempts):
             raise Conflict("already_in_flight", "A call to this lead is out; send the same again when it has ended.")
@@ -66,6 +73,25 @@ class Verbs:
         await self._plan(tx, lead, attempts, due_at, base=_made(attempts))
         await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", Actor("api_key"))
         return due_at
+
+    async def call_off(self, tx: Tx, lead: Lead) -> None:
+        """Cancel what is planned, and let nothing follow: the lead is `expired`, unless it was over before. Idempotent.
+
+        A call under way goes on.
+        """
+        status = lead.row.status if lead.row.status in OVER else "expired"
+        await mark(tx, [(lead.id, status, None)])
+        if not await attempt_store.cancel_planned(tx, [lead.id], "expired"):
+            return
+        attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
+        fact = LeadCadenceCompleted(
+            subject_id=lead.id,
+            story=lead.story(status=status),
+            attempts_made=sum(attempt.dialed_at is not None for attempt in attempts),
+            outcome="expired",
+            attempts_cancelled=1,
+        )
+        await self._log.append(tx, [fact])
 
     async def dial_now(self, tx: Tx, lead: Lead, campaign: CampaignRow) -> UUID:
         """Dial this lead out of turn, for this campaign, through the same gate; the call's id.

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from psycopg.errors import DeadlockDetected
 
-from offhook import ids
+from offhook import clock, ids
 from offhook.compliance.suppression import taking_turns
 from offhook.db import Database, GroupCommit, Tenant, Tx
 from offhook.errors import Fault, Invalid
@@ -34,8 +34,10 @@ class Batch(Wire):
 
 
 class EraseIn(Wire):
+    """Why, and whether the number is suppressed too; by default a request suppresses it and retention does not."""
+
     reason: Reason = "request"
-    suppress: bool = True
+    suppress: bool | None = None
 
 
 def router(
@@ -146,7 +148,7 @@ def _add_reading(api: APIRouter, door: Door, people: People) -> None:
 
 
 def _add_erasing(api: APIRouter, door: Door, people: People, erasures: Erasures) -> None:
-    @api.post("/{ref}/erase", responses={202: {"description": "A call is being hung up first."}})
+    @api.post("/{ref}/erase", responses={202: {"description": "Pending: a call is open, or deliveries are."}})
     async def erase(
         ref: str, request: Request, who: Annotated[Caller, caller("leads:erase")], body: EraseIn | None = None
     ) -> Response:
@@ -156,10 +158,12 @@ def _add_erasing(api: APIRouter, door: Door, people: People, erasures: Erasures)
             # The number before the row, as a dispatch and an opt-out take them: the other order would embrace one.
             await taking_turns(tx, [(await people.find(tx, ref)).row.number_tag])
             lead = await people.find(tx, ref, lock=True)
-            erasure = await erasures.erase(tx, lead.row, reason=wish.reason, suppressing=wish.suppress)
+            suppressing = wish.reason == "request" if wish.suppress is None else wish.suppress
+            erasure = await erasures.erase(tx, lead, reason=wish.reason, suppressing=suppressing)
             head = {"id": lead.shown_id, "object": "erasure"}
             if erasure.receipt is None:
-                return Answer(202, {**head, "status": "pending", "receipt": None})
+                by = clock.show_or_null(erasure.by)
+                return Answer(202, {**head, "status": "pending", "no_later_than": by, "receipt": None})
             receipt = erasure.receipt.shown()
             return Answer(200, {**head, "status": "erased", "erased_at": receipt["erased_at"], "receipt": receipt})
 

@@ -12,13 +12,13 @@ from offhook.db import Tx
 
 _COLUMNS = (
     "id, ref_tag, payload_tag, campaign_id, status, number_tag, zones, jurisdictions, preflight, details, evidence, next_attempt_at,"
-    " settled_by, settled_at, erased_at, created_at, updated_at, version"
+    " settled_by, settled_at, erase_by, erased_at, created_at, updated_at, version"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A lead as it stands in its table; `details` and `evidence` are sealed."""
+    """A lead as it stands in its table; `details` and `evidence` are sealed. With `erase_by` it waits to be erased."""
 
     id: UUID
     ref_tag: bytes
@@ -34,6 +34,7 @@ class Row:
     next_attempt_at: datetime | None
     settled_by: str | None
     settled_at: datetime | None
+    erase_by: datetime | None
     erased_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -162,6 +163,15 @@ async def settle(
         "update lead set status = %(status)s, settled_by = %(by)s, settled_at = %(at)s, next_attempt_at = %(next)s, updated_at = %(now)s,"
         " version = version + 1 where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
         {**tx.keys, "id": id, "status": status, "by": by, "at": at, "next": next_attempt_at, "now": tx.now},
+    )
+
+
+async def erase_by(tx: Tx, id: UUID, by: datetime) -> None:
+    """The lead waits to be erased, until then at the latest."""
+    await tx.run(
+        "update lead set erase_by = %(by)s, updated_at = %(now)s, version = version + 1"
+        " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+        {**tx.keys, "id": id, "by": by, "now": tx.now},
     )
 
 

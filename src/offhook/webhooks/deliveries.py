@@ -39,6 +39,10 @@ class Deliveries:
         tries = [self._try(row, attempt, person, key) for attempt in await delivery_store.tries(tx, id)]
         return {**shown(row), "tries": tries}
 
+    async def any_open(self, tx: Tx, subjects: Sequence[UUID]) -> bool:
+        """Whether anything about these subjects is still to be delivered: pending, held or retrying."""
+        return await delivery_store.any_open(tx, subjects)
+
     async def replay(self, tx: Tx, id: UUID, actor: Actor) -> Shown:
         """Send it once more. Raises NotFound, or Conflict while it is open or when its endpoint is gone."""
         await self._row(tx, id)

@@ -141,6 +141,20 @@ def _after(after: tuple[datetime, UUID] | None) -> dict[str, object]:
     return {"after": after[0] if after else None, "after_id": after[1] if after else None}
 
 
+# From the subjects' own events, not from what is open: a held endpoint may have millions open.
+ANY_OPEN = (
+    "select exists (select from (select distinct written_at from event where workspace_id = %(ws)s and environment = %(env)s"
+    "  and subject_id = any(%(subjects)b::uuid[])) e cross join lateral (select id from delivery d where d.workspace_id = %(ws)s"
+    "  and d.environment = %(env)s and d.written_at = e.written_at and d.subject_id = any(%(subjects)b::uuid[]) offset 0) d"
+    " cross join lateral (select from due where due.delivery_id = d.id limit 1) o)"
+)
+
+
+async def any_open(tx: Tx, subjects: Sequence[UUID]) -> bool:
+    row = await tx.row(ANY_OPEN, {**tx.keys, "subjects": list(subjects)})
+    return bool(row and row[0])
+
+
 async def find(tx: Tx, delivery: UUID) -> DeliveryRow | None:
     row = await tx.row(
         f"{_ALL} and d.id = %(id)s",

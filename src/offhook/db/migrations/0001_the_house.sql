@@ -286,6 +286,7 @@ create table lead (
   next_attempt_at  timestamptz,
   settled_by       text,
   settled_at       timestamptz,
+  erase_by         timestamptz,
   erased_at        timestamptz,
   created_at       timestamptz not null,
   updated_at       timestamptz not null,
