@@ -114,7 +114,8 @@ class House:
         self.log.react(reactions(self))
         self.runner = Runner(self.database, self.wakeups, self._handlers())
         self.clock = VirtualClock(self.database, [self.runner, self.dispatcher, self.webhooks.sender])
-        self.upkeep = Upkeep(self.database, [purge_idempotency, self.calls.forget_reports, purge_postbacks])
+        chores = [purge_idempotency, self.calls.forget_reports, purge_postbacks, self.imports.forget_abandoned]
+        self.upkeep = Upkeep(self.database, chores)
         self._loops: list[asyncio.Task[None]] = []
         self.authenticator = access.Authenticator(self.database, self.wakeups)
         self.app = self._build_app()

@@ -5,9 +5,11 @@ import pytest
 from tests.journeys.stage import Stage, side_by_side
 from tests.leads.sending import upload
 
+from offhook import ids
 from offhook.db import Tenant
 from offhook.jobs import queue
 from offhook.leads.imports import CHUNK
+from offhook.leads.ingest import Raced
 from offhook.wiring import House
 
 ROOT = Path(__file__).parents[2]
@@ -194,3 +196,102 @@ async def lose_leases(house: House, tenant: Tenant) -> None:
     """As if every worker had been dead for a minute."""
     async with house.database.transaction(tenant) as tx:
         await tx.run("update job set leased_until = %(wall)s - interval '1 second'", {"wall": tx.wall})
+
+
+async def chunks(house: House, tenant: Tenant) -> int:
+    """How many chunks wait to be imported."""
+    async with house.database.transaction(tenant) as tx:
+        row = await tx.row("select count(*)::int from import_chunk")
+    return int(row[0]) if row else 0
+
+
+async def test_an_import_that_fails_again_and_again_is_given_up_and_nothing_of_it_waits(
+    house: House, sandbox: Tenant, api: Any, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = (await upload(api, a_file(CHUNK + 10), MAPPING)).json["job_id"]
+    ingest, calls = house.leads.ingest, 0
+
+    async def fail_after_the_first(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise RuntimeError("+12125550100")
+        return await ingest(*args)
+
+    monkeypatch.setattr(house.leads, "ingest", fail_after_the_first)
+    await stage.settle()
+    waiting = await chunks(house, sandbox)
+    await stage.passes(minutes=15)
+
+    job = await stage.get(f"/v1/jobs/{job_id}")
+    assert (waiting, await chunks(house, sandbox)) == (1, 0)
+    assert (job["status"], job["done"], job["total"], job["result"]["accepted"]) == ("failed", CHUNK, CHUNK + 10, CHUNK)
+
+
+async def test_a_race_for_a_lead_is_no_failure_of_the_import(
+    house: House, api: Any, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = (await upload(api, a_file(3), MAPPING)).json["job_id"]
+    ingest, races = house.leads.ingest, [True, True]
+
+    async def race_twice(*args: Any) -> Any:
+        if races and races.pop():
+            raise Raced("raced", "Another request took the same reference.")
+        return await ingest(*args)
+
+    monkeypatch.setattr(house.leads, "ingest", race_twice)
+    await stage.house.runner.drain(stage.tenant)
+
+    assert (await stage.get(f"/v1/jobs/{job_id}"))["status"] == "done"
+
+
+async def test_what_waits_for_an_import_that_is_gone_is_forgotten_by_the_upkeep(
+    house: House, sandbox: Tenant, api: Any, stage: Stage
+) -> None:
+    kept = (await upload(api, a_file(4), MAPPING)).json["job_id"]
+    gone = (await upload(api, a_file(5), MAPPING)).json["job_id"]
+    async with house.database.transaction(sandbox) as tx:
+        await tx.run("delete from job where id = %(id)s", {"id": ids.read("job", gone)})
+
+    await house.upkeep.once()
+
+    assert await chunks(house, sandbox) == 1
+    assert [(await stage.get(f"/v1/jobs/{one}"))["status"] for one in (kept, gone)] == ["queued", "failed"]
+
+
+async def test_nothing_waits_to_be_imported_for_longer_than_a_day_and_the_import_says_that_it_failed(
+    house: House, sandbox: Tenant, api: Any, stage: Stage
+) -> None:
+    job_id = (await upload(api, a_file(3), MAPPING)).json["job_id"]
+    async with house.database.transaction(sandbox) as tx:
+        await tx.run("update import_chunk set written_at = written_at - interval '24 hours'")
+
+    await house.upkeep.once()
+    await stage.settle()
+
+    assert await chunks(house, sandbox) == 0
+    assert (await stage.get(f"/v1/jobs/{job_id}"))["status"] == "failed"
+    assert (await stage.get("/v1/leads"))["data"] == []
+
+
+async def test_a_stop_that_comes_while_a_row_waits_holds_when_it_is_taken_in(api: Any, stage: Stage) -> None:
+    await upload(api, a_file(1), MAPPING)
+    await stage.post("/v1/opt-outs", {"channel": "sms", "phone": "+12125550100"})
+
+    await stage.passes(days=1)
+
+    assert (await stage.lead("ext:R0"))["preflight"]["codes"] == ["DNC_INTERNAL"]
+    assert await stage.calls() == []
+
+
+async def test_a_row_that_waits_does_not_revive_a_person_who_is_erased_meanwhile(
+    api: Any, stage: Stage, a_lead: Any
+) -> None:
+    (lead,) = await stage.send(a_lead(client_ref_id="R0", phone="+12125550100"))
+    answer = await upload(api, a_file(1), MAPPING)
+    await stage.post(f"/v1/leads/{lead}/erase", {"suppress": False})
+
+    await stage.settle()
+
+    assert (await stage.get(f"/v1/jobs/{answer.json['job_id']}"))["result"]["duplicates"] == 1
+    assert (await stage.lead(lead))["contact"] is None

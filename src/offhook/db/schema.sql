@@ -313,6 +313,7 @@ create table import_chunk (
   job_id        uuid not null,
   n             int not null,
   rows          bytea not null,
+  written_at    timestamptz not null,
   primary key (workspace_id, environment, job_id, n)
 );
 
@@ -719,7 +720,7 @@ begin
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
                               'event', 'endpoint', 'endpoint_generation', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call',
-                              'provider_account', 'postback'] loop
+                              'provider_account', 'postback', 'import_chunk'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);
   end loop;

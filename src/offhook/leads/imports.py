@@ -1,28 +1,38 @@
 """Importing a file: read whole before anything is stored, then taken in chunk by chunk as a durable job.
 
 Each chunk waits sealed in the database and is taken in, counted and removed in one transaction: a killed import goes
-on where it was.
+on where it was. Chunks are sealed under no person's key, for their persons are not known yet, so none outlives its
+import: one that fails again and again is given up within a quarter of an hour, and whatever stayed behind even so is
+forgotten by the hourly upkeep.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
+from psycopg.errors import DeadlockDetected
 
-from offhook.db import Database, Tx
+from offhook.db import Database, EngineTx, Tenant, Tx
+from offhook.errors import Unavailable
 from offhook.jobs import Job, Outside, enqueue, progress
-from offhook.jobs.outcome import Done, Outcome
+from offhook.jobs.outcome import Done, GiveUp, Outcome
 from offhook.leads import store
 from offhook.leads.files import Line
-from offhook.leads.ingest import Duplicate, Ingested, Leads, Refused, Stored, read_lead
+from offhook.leads.ingest import Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.wire import LeadIn
 from offhook.privacy import Vault
 
 KIND = "leads.import"
 CHUNK = 500
 PROBLEMS_TOLD = 100
+RACES = 5
+FAILURES = 8
+"""Of one import; they take a quarter of an hour at most. A database that is away counts as none."""
+LONGEST = timedelta(hours=24)
 
 
 class Imports:
@@ -49,10 +59,25 @@ class Imports:
         return job
 
     async def run(self, job: Job) -> Outcome:
-        """The job: chunk after chunk until none is left."""
-        while await self.take_in_next(job):
-            pass
+        """The job: chunk after chunk until none is left, or it has failed too often: then it is over and nothing of it waits."""
+        try:
+            while await self._next(job):
+                pass
+        except Unavailable:
+            raise
+        except Exception as failure:
+            if job.failures + 1 < FAILURES:
+                raise
+            await self._abandon(job.tenant, job.id)
+            return GiveUp(type(failure).__name__)
         return Done()
+
+    async def _next(self, job: Job) -> bool:
+        """`take_in_next`, again when another request took one of its leads at the same moment."""
+        for _ in range(RACES):
+            with suppress(Raced, DeadlockDetected):
+                return await self.take_in_next(job)
+        return await self.take_in_next(job)
 
     async def take_in_next(self, job: Job) -> bool:
         """The import's next chunk, in one transaction; False when none was left."""
@@ -62,13 +87,25 @@ class Imports:
             shown = await progress.show(tx, job.id)
             tally = Tally(shown["result"], shown["done"])
             if chunk is None:
-                await progress.report(tx, job.id, done=tally.rows, result=tally.result, status="done")
+                status = "done" if tally.rows == shown["total"] else "failed"
+                await progress.report(tx, job.id, done=tally.rows, result=tally.result, status=status)
                 return False
             n, sealed = chunk
             rows = orjson.loads(self._vault.open_own(sealed, _place(job.id, n)))
             await self._take_in(tx, [Line(*row) for row in rows], tally)
             await progress.report(tx, job.id, done=tally.rows, result=tally.result)
             return True
+
+    async def forget_abandoned(self, tx: EngineTx) -> None:
+        """Forget what waits for an import that is over, or that a day did not suffice for; for the hourly upkeep."""
+        for tenant, job in await store.abandoned_imports(tx, tx.wall - LONGEST):
+            await self._abandon(tenant, job)
+
+    async def _abandon(self, tenant: Tenant, job: UUID) -> None:
+        async with self._database.transaction(tenant) as tx:
+            await store.forget_chunks(tx, job)
+            shown = await progress.show(tx, job)
+            await progress.report(tx, job, done=shown["done"], result=shown["result"], status="failed")
 
     async def _take_in(self, tx: Tx, lines: Sequence[Line], tally: "Tally") -> None:
         read = [None if line.fault else read_lead(line.body) for line in lines]

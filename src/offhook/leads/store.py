@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from offhook.db import Tx
+from offhook.db import EngineTx, Tenant, Tx
 
 _COLUMNS = (
     "id, ref_tag, payload_tag, campaign_id, status, number_tag, zones, jurisdictions, preflight, details, evidence, next_attempt_at,"
@@ -190,8 +190,9 @@ async def erase(tx: Tx, id: UUID) -> None:
 
 async def put_chunk(tx: Tx, job: UUID, n: int, rows: bytes) -> None:
     await tx.run(
-        "insert into import_chunk (workspace_id, environment, job_id, n, rows) values (%(ws)s, %(env)s, %(job)s, %(n)s, %(rows)b)",
-        {**tx.keys, "job": job, "n": n, "rows": rows},
+        "insert into import_chunk (workspace_id, environment, job_id, n, rows, written_at)"
+        " values (%(ws)s, %(env)s, %(job)s, %(n)s, %(rows)b, %(wall)s)",
+        {**tx.keys, "job": job, "n": n, "rows": rows, "wall": tx.wall},
     )
 
 
@@ -204,3 +205,20 @@ async def take_chunk(tx: Tx, job: UUID) -> tuple[int, bytes] | None:
         {**tx.keys, "job": job},
     )
     return (row[0], row[1]) if row else None
+
+
+async def forget_chunks(tx: Tx, job: UUID) -> None:
+    await tx.run(
+        "delete from import_chunk where workspace_id = %(ws)s and environment = %(env)s and job_id = %(job)s",
+        {**tx.keys, "job": job},
+    )
+
+
+async def abandoned_imports(tx: EngineTx, since: datetime) -> list[tuple[Tenant, UUID]]:
+    """Each import that has chunks waiting though its job is gone, or since before `since`."""
+    rows = await tx.rows(
+        "select distinct workspace_id, environment, job_id from import_chunk c where written_at < %(since)s or not exists"
+        " (select from job j where j.workspace_id = c.workspace_id and j.environment = c.environment and j.id = c.job_id)",
+        {"since": since},
+    )
+    return [(Tenant(workspace, environment), job) for workspace, environment, job in rows]
