@@ -3,9 +3,13 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from offhook import ids
 from offhook.db import Database, Tenant, Tx
-from offhook.http.idempotency import purge_idempotency
+from offhook.http.idempotency import person_of, purge_idempotency
 
 A_THING = {"name": "once"}
 
@@ -123,3 +127,30 @@ async def test_a_key_that_is_too_long_or_empty_is_refused(api: Any) -> None:
     for key in ("", "x" * 256):
         reply = await api.post("/v1/things", A_THING, idempotency_key=key)
         assert (reply.status, reply.json["code"]) == (422, "bad_idempotency_key")
+
+
+A, B = ids.new(), ids.new()
+LEAD = {"object": "lead", "id": ids.show("lead", A)}
+
+
+@pytest.mark.parametrize(
+    ("body", "person"),
+    [
+        (LEAD, A),
+        ({"object": "scene", "lead": LEAD}, A),
+        ({"object": "call", "id": ids.show("call", B), "lead_id": ids.show("lead", A)}, A),
+        ({"object": "call", "id": ids.show("call", B), "lead_id": None}, B),
+    ],
+)
+def test_an_answer_that_shows_a_lead_or_a_call_is_about_its_person(body: Any, person: Any) -> None:
+    assert person_of(body) == person
+
+
+@given(
+    st.recursive(
+        st.sampled_from([None, "erasure", "postback", ids.show("lead", A)]),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["id", "object", "lead", "lead_id"]), inner),
+    )
+)
+def test_any_other_answer_is_about_nobody(body: Any) -> None:
+    assert person_of(body) is None

@@ -2,19 +2,25 @@
 
 The answer is stored in the transaction of the work, so a crash keeps both or neither; a failure rolls back and stores
 nothing, and the same key may be tried again. While the first request runs, its transaction holds an advisory lock on
-the key, so a second one learns at once that it is early. Answers are sealed: an endpoint's secret may stand in one.
+the key, so a second one learns at once that it is early.
+
+Answers are sealed. One about a person, which names their reference and the last digits of their number, is sealed under
+that person's key and gone when it is: the same request is then done anew, and says what there is to say of somebody
+erased. All others hold nothing of a person (an endpoint's secret may stand in one) and bear the installation's seal.
 """
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import orjson
 from fastapi import Request
 
+from offhook import ids
 from offhook.db import EngineTx, Tenant, Tx
 from offhook.errors import Conflict, Fault, Invalid
 from offhook.http import store
 from offhook.http.answer import Answer
-from offhook.privacy import Vault
+from offhook.privacy import PersonKey, Vault
 
 HEADER = "Idempotency-Key"
 _LONGEST = 255
@@ -41,18 +47,47 @@ class Once:
         found = await store.find(tx, self.key_tag)
         if found is None:
             return None
-        request_tag, sealed = found
+        request_tag, person, sealed = found
         if request_tag != self.request_tag:
             detail = "This key was used for another request within 24 hours; take a new key for a new request."
             raise Invalid([Fault(HEADER, "idempotency_mismatch", detail)])
-        status, body, headers = orjson.loads(self.vault.open_own(sealed, self.key_tag))
+        opened = await self._opened(tx, person, sealed)
+        if opened is None:
+            return None
+        status, body, headers = orjson.loads(opened)
         return Answer(status, body, {**headers, "Idempotent-Replay": "true"})
 
     async def keep(self, tx: Tx, answer: Answer) -> None:
-        """Store the answer beside the work."""
+        """Store the answer beside the work; of somebody who is erased only that it was given."""
         encoded = orjson.dumps([answer.status, answer.body, dict(answer.headers)])
-        sealed = self.vault.seal_own(tx, encoded, self.key_tag)
-        await store.keep(tx, self.key_tag, self.request_tag, answer.status, sealed)
+        person = person_of(answer.body)
+        if person is None:
+            sealed: bytes | None = self.vault.seal_own(tx, encoded, self.key_tag)
+        else:
+            key = await self.vault.key(tx, person)
+            sealed = key.seal(encoded, self.key_tag) if isinstance(key, PersonKey) else None
+        await store.keep(tx, self.key_tag, self.request_tag, answer.status, person, sealed)
+
+    async def _opened(self, tx: Tx, person: UUID | None, sealed: bytes | None) -> bytes | None:
+        if sealed is None:
+            return None
+        if person is None:
+            return self.vault.open_own(sealed, self.key_tag)
+        key = await self.vault.key(tx, person)
+        return key.open(sealed, self.key_tag) if isinstance(key, PersonKey) else None
+
+
+def person_of(body: object) -> UUID | None:
+    """Whom an answer is about: the lead or the call that it shows, a call without a lead being a person of its own. Pure."""
+    match body:
+        case {"object": "lead", "id": str(lead)} | {"object": "call", "lead_id": str(lead)}:
+            return ids.read("lead", lead)
+        case {"object": "call", "id": str(call)}:
+            return ids.read("call", call)
+        case {"object": "scene", "lead": lead}:
+            return person_of(lead)
+        case _:
+            return None
 
 
 async def once(request: Request, tenant: Tenant, vault: Vault) -> Once | None:

@@ -16,24 +16,35 @@ async def claim(tx: Tx, key_tag: bytes) -> bool:
     return bool(row and row[0])
 
 
-async def find(tx: Tx, key_tag: bytes) -> tuple[bytes, bytes] | None:
-    """The request's tag and the sealed answer of a claimed key; None when it was not used in the last 24 hours."""
+async def find(tx: Tx, key_tag: bytes) -> tuple[bytes, UUID | None, bytes | None] | None:
+    """(request's tag, whose key seals the answer, sealed answer) of a claimed key; None when it was not used in the last 24 hours."""
     row = await tx.row(
-        "select request_tag, answer from idempotency"
+        "select request_tag, person_id, answer from idempotency"
         " where workspace_id = %(ws)s and environment = %(env)s and key_tag = %(key)b and created_at > %(since)s",
         {**tx.keys, "key": key_tag, "since": tx.wall - KEPT},
     )
-    return (row[0], row[1]) if row else None
+    return (row[0], row[1], row[2]) if row else None
 
 
-async def keep(tx: Tx, key_tag: bytes, request_tag: bytes, status: int, answer: bytes) -> None:
+async def keep(
+    tx: Tx, key_tag: bytes, request_tag: bytes, status: int, person: UUID | None, answer: bytes | None
+) -> None:
     """Remember the answer of a claimed key, in place of one older than 24 hours."""
     await tx.run(
-        "insert into idempotency (workspace_id, environment, key_tag, request_tag, status, answer, created_at)"
-        " values (%(ws)s, %(env)s, %(key)b, %(request)b, %(status)s, %(answer)b, %(wall)s)"
+        "insert into idempotency (workspace_id, environment, key_tag, request_tag, status, person_id, answer, created_at)"
+        " values (%(ws)s, %(env)s, %(key)b, %(request)b, %(status)s, %(person)s, %(answer)b, %(wall)s)"
         " on conflict (workspace_id, environment, key_tag) do update set"
-        "  request_tag = excluded.request_tag, status = excluded.status, answer = excluded.answer, created_at = excluded.created_at",
-        {**tx.keys, "key": key_tag, "request": request_tag, "status": status, "answer": answer, "wall": tx.wall},
+        "  request_tag = excluded.request_tag, status = excluded.status, person_id = excluded.person_id, answer = excluded.answer,"
+        "  created_at = excluded.created_at",
+        {
+            **tx.keys,
+            "key": key_tag,
+            "request": request_tag,
+            "status": status,
+            "person": person,
+            "answer": answer,
+            "wall": tx.wall,
+        },
     )
 
 

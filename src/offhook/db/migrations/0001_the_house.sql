@@ -68,6 +68,7 @@ create table idempotency (
   key_tag       bytea not null,
   request_tag   bytea not null,
   status        smallint,
+  person_id     uuid,
   answer        bytea,
   created_at    timestamptz not null,
   primary key (workspace_id, environment, key_tag)
