@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from tests.journeys.stage import TRANSFERRED, Stage
+from tests.journeys.stage import TRANSFERRED, Stage, side_by_side
 from tests.leads.sending import as_json
 from tests.leads.whole_life import Person, files_that_say, live_through, rows_that_say
 from tests.webhooks.conftest import Receiver
@@ -75,6 +75,15 @@ async def test_erasing_twice_answers_with_the_first_receipt(stage: Stage, a_lead
     await stage.passes(minutes=1)
 
     assert await stage.post(f"/v1/leads/{lead}/erase", {"reason": "retention"}) == first
+    assert await stage.count("lead.erased") == 1
+
+
+async def test_erasures_asked_for_at_the_same_moment_leave_one_receipt(stage: Stage, a_lead: ALead) -> None:
+    (lead,) = await stage.send(a_lead())
+
+    answers = await side_by_side(*[lambda: stage.post(f"/v1/leads/{lead}/erase", None, 200)] * 6)
+
+    assert answers == [answers[0]] * 6
     assert await stage.count("lead.erased") == 1
 
 

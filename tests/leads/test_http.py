@@ -3,7 +3,7 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.journeys.stage import Stage
+from tests.journeys.stage import Stage, side_by_side
 from tests.leads.sending import as_json
 
 from offhook import access
@@ -57,6 +57,17 @@ async def test_a_request_repeated_under_its_idempotency_key_gets_the_same_answer
     again = await api.post("/v1/leads", lead, Idempotency_Key="k")
 
     assert (again.status, again.json) == (201, first.json)
+
+
+async def test_a_lead_sent_many_times_at_the_same_moment_under_different_keys_is_one_lead(
+    api: Any, a_lead: ALead
+) -> None:
+    lead = as_json(a_lead())
+
+    answers = await side_by_side(*[lambda n=n: api.post("/v1/leads", lead, Idempotency_Key=f"k{n}") for n in range(8)])
+
+    assert sorted(answer.status for answer in answers) == [200] * 7 + [201]
+    assert len({answer.json["id"] for answer in answers}) == 1
 
 
 @pytest.mark.parametrize("lines", [True, False], ids=["NDJSON", "JSON"])

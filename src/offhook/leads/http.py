@@ -1,7 +1,9 @@
 """The paths under /v1/leads that a lead itself answers; the verbs that touch a cadence are dialing's."""
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -26,6 +28,7 @@ from offhook.leads.wire import LeadIn
 MOST_IN_BATCH = 1000
 NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 _TRIES = 5
+_T = TypeVar("_T")
 
 
 class Batch(Wire):
@@ -59,13 +62,8 @@ def _add_door(api: APIRouter, door: Door, database: Database, leads: Leads) -> N
     @api.post("", status_code=201, responses={200: {"description": "The reference is known: the first lead stands."}})
     async def create(request: Request, lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
         if "idempotency-key" in request.headers:
-            return await door.write(request, who, lambda tx: _create_one(tx, leads, lead))
-        for _ in range(_TRIES):
-            try:
-                return _answer(await group.submit(who.tenant, lead)).response()
-            except (Raced, DeadlockDetected):
-                continue
-        return _answer(await group.submit(who.tenant, lead)).response()
+            return await _unraced(lambda: door.write(request, who, lambda tx: _create_one(tx, leads, lead)))
+        return _answer(await _unraced(lambda: group.submit(who.tenant, lead))).response()
 
     @api.post("/batch")
     async def batch(request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
@@ -183,15 +181,21 @@ async def _check(tx: Tx, leads: Leads, lead: LeadIn) -> Answer:
 
 
 async def _ingest(database: Database, leads: Leads, tenant: Tenant, batch: list[LeadIn]) -> list[Ingested]:
-    """Ingest in one transaction; again when another request took one of the leads at the same moment."""
-    for last in (False,) * _TRIES + (True,):
-        try:
-            async with database.transaction(tenant) as tx:
-                return await leads.ingest(tx, batch) if batch else []
-        except (Raced, DeadlockDetected):
-            if last:
-                raise
-    return []
+    """Ingest in one transaction."""
+
+    async def once() -> list[Ingested]:
+        async with database.transaction(tenant) as tx:
+            return await leads.ingest(tx, batch)
+
+    return await _unraced(once) if batch else []
+
+
+async def _unraced(act: Callable[[], Awaitable[_T]]) -> _T:
+    """What `act` comes to; done again when another request took one of its leads at the same moment."""
+    for _ in range(_TRIES):
+        with suppress(Raced, DeadlockDetected):
+            return await act()
+    return await act()
 
 
 def _answer(one: Ingested) -> Answer:
