@@ -107,7 +107,7 @@ async def test_the_receipt_names_what_is_kept_and_its_signature_holds(stage: Sta
     Ed25519PublicKey.from_public_bytes(public_key).verify(base64.b64decode(receipt["signature"]), document)
     assert orjson.loads(document)["kept"] == [
         "client_ref_id as a keyed hash",
-        "number and consent under the evidence key",
+        "number, consent and opt-outs under the evidence key",
         "the suppression's keyed hash",
     ]
     assert "no earlier than" in orjson.loads(document)["irrecoverable_when"]

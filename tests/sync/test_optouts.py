@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
+import orjson
 import pytest
 from tests.journeys.invariants import contacts_after_stop
 from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, TRANSFERRED, Stage, side_by_side
 
+from offhook import ids
 from offhook.leads import LeadIn
+from offhook.privacy import ERASED, KeyRing, PersonKey, Vault
 
 Lead = Callable[..., LeadIn]
 
@@ -203,3 +207,39 @@ async def test_a_stop_at_acme_does_not_stop_a_stranger(stage: Stage, a_lead: Lea
     reply = await theirs.post("/v1/leads", a_lead(phone=NO_ANSWER).model_dump(mode="json"))
 
     assert "DNC_INTERNAL" not in reply.json["preflight"]["codes"]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["of a lead", "of a number that nobody knows"])
+async def test_the_proof_of_a_stop_bears_the_seal_of_its_person_and_is_noise_without_their_key(
+    stage: Stage, a_lead: Lead, known: bool
+) -> None:
+    (lead,) = await stage.send(a_lead())
+    await opt_out(stage, **({"lead_id": lead} if known else {"phone": NO_ANSWER}), evidence={"text": "leave me alone"})
+
+    person, read = await proof(stage)
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await tx.run("delete from person_key where person_id = %(p)s and class = 'evidence'", {"p": person})
+        another_process = Vault(KeyRing.open(stage.house.settings.key_ring_file), stage.house.wakeups)
+        key = await another_process.key(tx, person, "evidence")
+
+    assert (person == ids.read("lead", lead)) == known
+    assert read == {"evidence": {"text": "leave me alone"}, "occurred_at": None}
+    assert key is ERASED
+
+
+async def test_the_proof_of_a_stop_outlives_the_erasure_of_its_person(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+    await opt_out(stage, lead_id=lead, evidence={"text": "leave me alone"})
+
+    await stage.post(f"/v1/leads/{lead}/erase")
+
+    assert (await proof(stage))[1]["evidence"] == {"text": "leave me alone"}
+
+
+async def proof(stage: Stage) -> tuple[UUID, Any]:
+    """Whose the only opt-out is, and what proves it."""
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        ((id, person, sealed),) = await tx.rows("select id, person_id, evidence from opt_out")
+        key = await stage.house.vault.key(tx, person, "evidence")
+    assert isinstance(key, PersonKey)
+    return person, orjson.loads(key.open(sealed, b"opt_out" + id.bytes))

@@ -118,7 +118,7 @@ class Erasures:
 
     async def _shred(self, tx: Tx, row: Row, reason: Reason) -> Receipt:
         listed = bool(await suppressed(tx, [row.number_tag]))
-        kept = ["client_ref_id as a keyed hash", "number and consent under the evidence key"]
+        kept = ["client_ref_id as a keyed hash", "number, consent and opt-outs under the evidence key"]
         kept += ["the suppression's keyed hash"] if listed else []
         receipt = await self._vault.shred(tx, row.id, reason=reason, kept=kept)
         await store.erase(tx, row.id)

@@ -135,18 +135,20 @@ class OptOuts:
 
     async def _keep(self, tx: Tx, wish: OptOutIn, tag: bytes, lead: Lead | None, answer: dict[str, Any]) -> None:
         id = ids.read("opt", answer["id"])
+        # Who is known by a number or an address alone becomes a person by this: proof needs a key that can be destroyed.
+        person = lead.id if lead else id
+        await self._vault.create(tx, [person], classes=("evidence",))
+        key = await self._vault.key(tx, person, "evidence")
+        assert isinstance(key, PersonKey)
         proof = orjson.dumps({"evidence": wish.evidence, "occurred_at": clock.show_or_null(wish.occurred_at)})
-        key = await self._vault.key(tx, lead.id, "evidence") if lead else None
-        place = b"opt_out" + id.bytes
-        sealed = key.seal(proof, place) if isinstance(key, PersonKey) else self._vault.seal_own(tx, proof, place)
         await store.insert_opt_out(
             tx,
             id=id,
             channel=wish.channel,
             scope=wish.scope,
             tag=tag,
-            lead_id=lead.id if lead else None,
-            evidence=sealed,
+            person=person,
+            evidence=key.seal(proof, b"opt_out" + id.bytes),
             answer=answer,
         )
 

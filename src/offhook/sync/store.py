@@ -109,20 +109,20 @@ async def insert_opt_out(
     channel: str,
     scope: str,
     tag: bytes,
-    lead_id: UUID | None,
-    evidence: bytes | None,
+    person: UUID,
+    evidence: bytes,
     answer: dict[str, Any],
 ) -> None:
     await tx.run(
-        "insert into opt_out (workspace_id, environment, id, channel, scope, tag, lead_id, evidence, answer, effective_at, created_at)"
-        " values (%(ws)s, %(env)s, %(id)s, %(channel)s, %(scope)s, %(tag)b, %(lead)s, %(evidence)b, %(answer)s, %(now)s, %(now)s)",
+        "insert into opt_out (workspace_id, environment, id, channel, scope, tag, person_id, evidence, answer, effective_at, created_at)"
+        " values (%(ws)s, %(env)s, %(id)s, %(channel)s, %(scope)s, %(tag)b, %(person)s, %(evidence)b, %(answer)s, %(now)s, %(now)s)",
         {
             **tx.keys,
             "id": id,
             "channel": channel,
             "scope": scope,
             "tag": tag,
-            "lead": lead_id,
+            "person": person,
             "evidence": evidence,
             "answer": Jsonb(answer),
             "now": tx.now,
