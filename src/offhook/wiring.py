@@ -37,6 +37,7 @@ from offhook.jobs import Inside, Job, Outside, Runner
 from offhook.jobs.outcome import Outcome
 from offhook.leads import Erasures, Imports, Lead, Leads, People, preflight
 from offhook.leads import http as leads_http
+from offhook.log import get, place_of
 from offhook.outbound import Outbound
 from offhook.privacy import KeyRing, Vault
 from offhook.providers import ProviderAccounts, Providers
@@ -208,7 +209,7 @@ class House:
                 self.webhooks.sender.run,
                 self.upkeep.run,
             ]
-            self._loops = [asyncio.ensure_future(loop()) for loop in loops]
+            self._loops = [asyncio.ensure_future(_told(loop)) for loop in loops]
 
     async def stop(self) -> None:
         """Take no new work, let what is at a platform or an endpoint be settled, close the pools."""
@@ -279,3 +280,12 @@ class House:
 
     async def _lead_of_call(self, tx: Tx, call_id: UUID) -> UUID | None:
         return (await self.calls.find(tx, call_id)).about.lead_id
+
+
+async def _told(loop: Callable[[], Awaitable[None]]) -> None:
+    """The loop; when it fails, the log says where, and /readyz that this process must be restarted."""
+    try:
+        await loop()
+    except Exception as failure:
+        get("wiring").error("loop_failed", error=type(failure).__name__, at=place_of(failure))
+        raise

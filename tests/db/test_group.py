@@ -18,8 +18,8 @@ class Notes:
         self.batches.append((tx.tenant, list(names)))
         for name in names:
             await tx.run(
-                "insert into import_chunk (workspace_id, environment, job_id, n, rows)"
-                " values (%(ws)s, %(env)s, gen_random_uuid(), 0, %(name)s)",
+                "insert into import_chunk (workspace_id, environment, job_id, n, rows, written_at)"
+                " values (%(ws)s, %(env)s, gen_random_uuid(), 0, %(name)s, now())",
                 {**tx.keys, "name": name.encode()},
             )
             if name == "refused":

@@ -721,7 +721,7 @@ begin
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
                               'event', 'endpoint', 'endpoint_generation', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call',
-                              'provider_account', 'postback', 'import_chunk'] loop
+                              'provider_account', 'postback', 'import_chunk', 'target', 'slot'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);
   end loop;
