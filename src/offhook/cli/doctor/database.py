@@ -26,7 +26,10 @@ def server(settings: Settings) -> Iterator[Finding]:
         yield warn("database", "The embedded PostgreSQL does not run, and could not be examined.", "Run `offhook up`.")
         return
     with _connected(url) as connection:
-        yield from _version(connection)
+        version = _version(connection)
+        yield version
+        if version.grade == "fail":
+            return  # what else we would ask, an old one may not understand
         yield from _durability(connection)
         yield from _clock(connection)
         behind = lacking(url)
@@ -42,12 +45,11 @@ def _connected(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def _version(connection: Connection) -> Iterator[Finding]:
+def _version(connection: Connection) -> Finding:
     version = connection.info.server_version // 10_000
     if version < OLDEST:
-        yield fail("database", f"PostgreSQL {version} is too old.", f"Offhook needs {OLDEST} or newer.")
-    else:
-        yield ok("database", f"PostgreSQL {version} answers.")
+        return fail("database", f"PostgreSQL {version} is too old.", f"Offhook needs {OLDEST} or newer.")
+    return ok("database", f"PostgreSQL {version} answers.")
 
 
 def _migrations(behind: list[str]) -> Iterator[Finding]:
