@@ -43,7 +43,7 @@ def setting(connection: Connection, name: str) -> str | None:
 def clock_skew_s(connection: Connection) -> float:
     """How many seconds the database's clock is ahead of ours, the way there and back halved."""
     before = datetime.now(UTC)
-    row = connection.execute("select clock_timestamp()").fetchone()
+    row = connection.execute("select clock_timestamp()", binary=True).fetchone()  # in no date style
     after = datetime.now(UTC)
     assert row is not None
     theirs = row[0]

@@ -27,9 +27,14 @@ AWAY_S = 0.2
 """How long it waits for another connection after a dead one: where one was lost to a restart, the next is there or soon made."""
 
 _AWAY = (psycopg.OperationalError, PoolTimeout)
+# What a transaction sees and how an instant is spelt is ours to say, whatever the server's owner prefers: a lock taken
+# under an older snapshot would guard nothing, and the driver reads no date style but this.
+_READING = (
+    r"-c default_transaction_isolation=read\ committed -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
+)
 # Plans of statements that join arrays with tables are kept from hash joins and scans over whole tables, which a generic
 # plan made on an empty table would choose for ever.
-_SETTINGS = "-c client_connection_check_interval=1s -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c jit=off"
+_PLANNING = "-c client_connection_check_interval=1s -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c jit=off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ def _begin_for(tenant: Tenant) -> bytes:
 
 def _pool(url: str, role: str, size: int) -> AsyncConnectionPool[Connection]:
     timeout = "-c statement_timeout=5s" if role == "offhook_engine" else "-c statement_timeout=30s"
-    options = f"-c role={role} -c timezone=UTC -c idle_in_transaction_session_timeout=60s {timeout} {_SETTINGS}"
+    options = f"-c role={role} -c idle_in_transaction_session_timeout=60s {timeout} {_READING} {_PLANNING}"
     return AsyncConnectionPool(
         make_conninfo(url, options=options, application_name=role),
         min_size=min(2, size),
