@@ -77,6 +77,30 @@ async def test_a_batch_belongs_to_one_tenant(
     assert await written(database, tenant) == await written(database, stranger) == {f"{n}" for n in range(10)}
 
 
+async def test_a_tenants_batches_follow_one_another_and_strangers_do_not_wait(
+    database: Database, tenant: Tenant, stranger: Tenant
+) -> None:
+    under_way: list[Tenant] = []
+    let_go = asyncio.Event()
+
+    async def work(tx: Tx, names: Sequence[str]) -> list[str]:
+        assert tx.tenant not in under_way
+        under_way.append(tx.tenant)
+        await asyncio.wait_for(let_go.wait() if tx.tenant == tenant else asyncio.sleep(0), 10)
+        under_way.remove(tx.tenant)
+        return list(names)
+
+    group = GroupCommit(database, work)
+    first = asyncio.ensure_future(group.submit(tenant, "first"))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(group.submit(tenant, "second"))
+
+    assert await group.submit(stranger, "other") == "other"
+    assert not first.done()
+    let_go.set()
+    assert [await first, await second] == ["first", "second"]
+
+
 async def test_a_batch_holds_no_more_than_the_most_that_was_agreed(
     database: Database, tenant: Tenant, notes: Notes
 ) -> None:

@@ -159,7 +159,7 @@ class Database:
 
     @asynccontextmanager
     async def engine_each(self) -> AsyncIterator[EngineTx]:
-        """Over tenants, each statement a transaction of its own: for what may be written twice, as it costs a third.
+        """Over tenants, each statement a transaction of its own, at a third of the cost: for a look, or what may be written twice.
 
         Raises Unavailable when the database is away; whether the statement was done is then unknown.
         """

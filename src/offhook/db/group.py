@@ -1,7 +1,8 @@
 """Group commit: single requests that arrive together share one transaction, and nobody waits for company.
 
 Whatever arrived while the last commit was under way is the next batch, so a lone request commits at once and a
-thousand share a few. A batch belongs to one tenant. When it fails, its members run again one by one, so a refused
+thousand share a few. A batch belongs to one tenant, and a tenant's batches follow one another: two at once would be
+smaller, and race for the same rows. When one fails, its members run again one by one, so a refused
 request never rolls back its neighbours.
 """
 
@@ -26,7 +27,7 @@ class GroupCommit(Generic[Item, Result]):
         database: Database,
         work: Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
-        writers: int = 2,
+        writers: int = 4,
         most: int = 250,
     ) -> None:
         self._database = database
@@ -35,35 +36,38 @@ class GroupCommit(Generic[Item, Result]):
         self._writers = writers
         self._queues: OrderedDict[Tenant, list[Waiting[Item, Result]]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writing = 0
+        self._writing: set[Tenant] = set()
 
     async def submit(self, tenant: Tenant, item: Item) -> Result:
         """The item's own result, once its transaction is durable. Raises what `work` raises for this item alone."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(tenant, []).append((item, future))
-        if self._writing < self._writers:
-            self._start_writer()
+        if tenant not in self._writing and len(self._writing) < self._writers:
+            self._writing.add(tenant)
+            task = asyncio.create_task(self._write(tenant))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await future
 
     async def close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start_writer(self) -> None:
-        self._writing += 1
-        task = asyncio.create_task(self._write())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _write(self) -> None:
+    async def _write(self, tenant: Tenant) -> None:
+        """Commit this tenant's batch, then that of whoever waits longest, until nobody does."""
+        mine: Tenant | None = tenant
         try:
-            while self._queues:
-                tenant, waiting = self._queues.popitem(last=False)
+            while mine:
+                waiting = self._queues.pop(mine)
                 if rest := waiting[self._most :]:
-                    self._queues[tenant] = rest
-                await self._commit(tenant, waiting[: self._most])
+                    self._queues[mine] = rest
+                await self._commit(mine, waiting[: self._most])
+                # No await from here to the next look: whoever submits finds its tenant either taken or free.
+                self._writing.discard(mine)
+                if mine := next((one for one in self._queues if one not in self._writing), None):
+                    self._writing.add(mine)
         finally:
-            # In the same step as the last look at the queues: a task that is over but not yet reaped takes nothing more.
-            self._writing -= 1
+            if mine:
+                self._writing.discard(mine)
 
     async def _commit(self, tenant: Tenant, batch: list[Waiting[Item, Result]]) -> None:
         try:

@@ -61,7 +61,7 @@ class Dispatcher:
         while True:
             self._awake.clear()
             try:
-                async with self._database.engine() as tx:
+                async with self._database.engine_each() as tx:
                     due = await attempt_store.all_with_due_and_room(tx)
                 mine = [(tenant, campaign) for tenant, campaign in due if tenant not in self.driven]
                 dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in mine))

@@ -68,7 +68,8 @@ class Cadences:
             told.append(
                 LeadScheduled(subject_id=lead, story=story, attempt_no=1, not_before=one.due_at, reason="accepted")
             )
-        self._wake(tx)
+        if any(row.due_at <= tx.now for row in rows):
+            self._wake(tx)
         return told
 
     async def answered(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
