@@ -63,8 +63,8 @@ class Book:
         opened = await self._opened(tx, rows)
         return [opened[row.id] for row in rows]
 
-    async def write(self, tx: Tx, changes: Sequence[Changed]) -> None:
-        """Save what changed and append its facts; of a person who was erased nothing more is told."""
+    async def write(self, tx: Tx, changes: Sequence[Changed], *, born: Sequence[UUID] = ()) -> None:
+        """Save what changed and append its facts; of a person who was erased nothing more is told. `born`: calls just entered."""
         moved = [change for change in changes if change.after != change.before]
         if moved:
             await store.save(tx, [change.after for change in moved])
@@ -72,7 +72,8 @@ class Book:
             await store.save_legs(tx, legs)
         if handed := [change.after for change in moved if change.before.transfer != change.after.transfer]:
             await store.save_transfers(tx, handed)
-        await self._log.append(tx, [fact for change in changes if not change.after.erased for fact in change.facts])
+        facts = [fact for change in changes if not change.after.erased for fact in change.facts]
+        await self._log.append(tx, facts, born=born)
 
     async def _opened(self, tx: Tx, rows: Sequence[Row]) -> dict[UUID, Call]:
         keys = await self._vault.keys(tx, {row.person_id for row in rows})

@@ -94,7 +94,9 @@ class Calls:
         begun = await self._book.enter(tx, list(calls.values()), being_placed=True)
         if not begun:
             return []
-        await self._book.write(tx, [Changed(call, call, state.began(call)) for call in begun])
+        await self._book.write(
+            tx, [Changed(call, call, state.began(call)) for call in begun], born=[call.id for call in begun]
+        )
         await enqueue_all(tx, "calls.sweep", [(call.id.hex, {}, tx.now + FIRST_LOOK) for call in begun])
         return [_order(call) for call in begun]
 

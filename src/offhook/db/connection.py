@@ -97,6 +97,8 @@ class Tx(EngineTx):
         super().__init__(connection, wall)
         self.tenant = tenant
         self.now = now
+        self.notes: dict[str, Any] = {}
+        """What this transaction has found out and need not ask again: each note is one room's own."""
 
     @property
     def offset(self) -> timedelta:

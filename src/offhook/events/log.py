@@ -5,7 +5,7 @@ written at once, so a story of many facts costs no more statements than one fact
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
@@ -34,17 +34,22 @@ class Log:
         self._within = [reaction for reaction in reactions if isinstance(reaction, Within)]
         self._after = [reaction for reaction in reactions if isinstance(reaction, After)]
 
-    async def append(self, tx: Tx, facts: Sequence[Fact]) -> list[Event]:
+    async def append(self, tx: Tx, facts: Sequence[Fact], *, born: Collection[UUID] = ()) -> list[Event]:
         """Write the facts and all that they entail as events, in order, and tell whom they concern; every event written.
 
         Sequence numbers are gap-free from 1 per subject: the subject's row is locked (in id order) until the commit.
-        Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
+        `born` are subjects that nothing was ever told of, which saves asking for their numbers; the database refuses
+        one that is known. Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
         """
         if not facts:
             return []
         whole = await self._complete(tx, facts)
-        events = await self._make(tx, whole, await _advance_subjects(tx, whole))
-        await _insert(tx, events, self.epoch)
+        counts = Counter(fact.subject_id for fact in whole)
+        new = {subject: counts[subject] for subject in born if subject in counts}
+        known = {subject: count for subject, count in counts.items() if subject not in new}
+        last = new | (await _advance_subjects(tx, known) if known else {})
+        events = await self._make(tx, whole, last)
+        await _insert(tx, events, new, self.epoch)
         for within in self._within:
             if matching := [event for event in events if isinstance(event.fact, within.fact)]:
                 await within.act(tx, matching)
@@ -118,9 +123,8 @@ def _fragment(encoded: bytes | None) -> orjson.Fragment | None:
     return None if encoded is None else orjson.Fragment(encoded)
 
 
-async def _advance_subjects(tx: Tx, facts: Sequence[Fact]) -> dict[UUID, int]:
+async def _advance_subjects(tx: Tx, counts: Mapping[UUID, int]) -> dict[UUID, int]:
     """Add to each subject's counter; its new value. Rows are locked in id order, so that two appends never embrace."""
-    counts = Counter(fact.subject_id for fact in facts)
     subjects = sorted(counts)
     rows = await tx.rows(
         "insert into subject (workspace_id, environment, id, event_seq)"
@@ -132,7 +136,7 @@ async def _advance_subjects(tx: Tx, facts: Sequence[Fact]) -> dict[UUID, int]:
     return dict(rows)
 
 
-async def _insert(tx: Tx, events: Sequence[Event], epoch: int) -> None:
+async def _insert(tx: Tx, events: Sequence[Event], born: Mapping[UUID, int], epoch: int) -> None:
     columns: dict[str, list[object]] = defaultdict(list)
     for event in events:
         columns["id"].append(event.id)
@@ -145,7 +149,7 @@ async def _insert(tx: Tx, events: Sequence[Event], epoch: int) -> None:
         columns["body"].append(event.key.seal(event.body, event.id.bytes) if event.key else event.body)
     once = [event for event in events if event.fact.once]
     await tx.run(
-        _INSERT_ONCE if once else _INSERT,
+        _STATEMENTS[bool(once), bool(born)],
         {
             **tx.keys,
             "written_at": tx.wall,
@@ -153,6 +157,8 @@ async def _insert(tx: Tx, events: Sequence[Event], epoch: int) -> None:
             **columns,
             "once_subject": [event.fact.subject_id for event in once],
             "once_type": [event.fact.type for event in once],
+            "born": list(born),
+            "born_seq": list(born.values()),
         },
     )
 
@@ -168,4 +174,14 @@ _CLAIM_ONCE: LiteralString = (
     "insert into event_once (workspace_id, environment, subject_id, type)"
     " select %(ws)s, %(env)s, * from unnest(%(once_subject)b::uuid[], %(once_type)b::text[])"
 )
-_INSERT_ONCE: LiteralString = f"with o as ({_CLAIM_ONCE}) {_INSERT}"  # one constant inside another
+_BEAR: LiteralString = (
+    "insert into subject (workspace_id, environment, id, event_seq)"
+    " select %(ws)s, %(env)s, * from unnest(%(born)b::uuid[], %(born_seq)b::int[])"
+)
+# By whether something of it happens once, and whether a subject is born. One constant inside another.
+_STATEMENTS: dict[tuple[bool, bool], LiteralString] = {
+    (False, False): _INSERT,
+    (True, False): f"with o as ({_CLAIM_ONCE}) {_INSERT}",
+    (False, True): f"with b as ({_BEAR}) {_INSERT}",
+    (True, True): f"with o as ({_CLAIM_ONCE}), b as ({_BEAR}) {_INSERT}",
+}

@@ -133,9 +133,8 @@ class Leads:
         claims = [(candidate.number_tag, candidate.id) for candidate, matrix in pairs if matrix.decision != "reject"]
         if not await store.insert(tx, rows, claims):
             raise Raced("raced", "The same lead came in twice at the same moment; send it again.")
-        await self._log.append(
-            tx, [_came_in(tx, candidate, matrix, details[candidate.id]) for candidate, matrix in pairs]
-        )
+        facts = [_came_in(tx, candidate, matrix, details[candidate.id]) for candidate, matrix in pairs]
+        await self._log.append(tx, facts, born=[candidate.id for candidate in fresh])
 
     async def _tell_duplicates(
         self, tx: Tx, good: Sequence[Candidate], first: dict[bytes, Candidate], known: dict[bytes, Row]
@@ -150,11 +149,12 @@ class Leads:
     async def _bodies(
         self, tx: Tx, fresh: Sequence[Candidate], matrices: Sequence[Preflight]
     ) -> dict[UUID, dict[str, Any]]:
-        # Read back: planning, a reaction to lead.accepted, gave each its status and its next attempt.
-        states = await store.states(tx, [candidate.id for candidate in fresh]) if fresh else {}
+        # Read back whom something has moved already: what the CRM had said before its lead came is applied by now.
+        moved = store.moved(tx) & {candidate.id for candidate in fresh}
+        states = await store.states(tx, list(moved)) if moved else {}
         bodies = {}
         for candidate, matrix in zip(fresh, matrices, strict=True):
-            status, next_attempt_at = states[candidate.id]
+            status, next_attempt_at = states.get(candidate.id) or _born(tx, candidate, matrix)
             created = clock.show(tx.now)
             told = {
                 "duplicate": False,
@@ -223,6 +223,13 @@ def _details(candidate: Candidate) -> dict[str, Any]:
     return lead
 
 
+def _born(tx: Tx, candidate: Candidate, matrix: Preflight) -> tuple[str, datetime | None]:
+    """(status, next_attempt_at) of a new lead. An accepted one has its first attempt planned in this very transaction."""
+    if matrix.decision == "reject":
+        return "rejected", None
+    return "held" if matrix.decision == "hold" else "scheduled", _first_attempt(tx, candidate, matrix)
+
+
 def _first_attempt(tx: Tx, candidate: Candidate, matrix: Preflight) -> datetime:
     """When a lead that was not rejected is first dialed, as far as the campaign's cadence and the law are known."""
     return max(tx.now + candidate.campaign.first_gap, matrix.hold_until or tx.now)
@@ -238,14 +245,14 @@ def _row(
 ) -> dict[str, Any]:
     place = candidate.location
     kept = orjson.dumps({"phone": candidate.phone.e164, "consent": details["consent"]})
+    status, next_attempt_at = _born(tx, candidate, matrix)
     return {
         "id": candidate.id,
         "ref_tag": candidate.ref_tag,
         "payload_tag": candidate.payload_tag,
         "campaign_id": candidate.campaign.id,
-        # An accepted lead has its first attempt planned in this very transaction.
-        "status": {"accept": "scheduled", "hold": "held", "reject": "rejected"}[matrix.decision],
-        "next_attempt_at": None if matrix.decision == "reject" else _first_attempt(tx, candidate, matrix),
+        "status": status,
+        "next_attempt_at": next_attempt_at,
         "number_tag": candidate.number_tag,
         "zones": getattr(place, "zones", ()),
         "jurisdictions": getattr(place, "jurisdictions", ()),

@@ -135,10 +135,17 @@ async def states(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, tuple[str, datetime 
     return {id: (status, at) for id, status, at in rows}
 
 
+def moved(tx: Tx) -> set[UUID]:
+    """The leads whose status this transaction has set since they were stored."""
+    found: set[UUID] = tx.notes.setdefault("leads.moved", set())
+    return found
+
+
 async def mark(tx: Tx, marks: Sequence[tuple[UUID, str, datetime | None]], *, only_from: Sequence[str] = ()) -> None:
     """Set (lead, status, next_attempt_at) of leads that are not erased; of those now in `only_from`, where it is given."""
     if not marks:
         return
+    moved(tx).update(id for id, _, _ in marks)
     await tx.run(
         "update lead l set status = m.status, next_attempt_at = m.at, updated_at = %(now)s, version = version + 1"
         " from unnest(%(ids)b::uuid[], %(statuses)b::text[], %(ats)b::timestamptz[]) m(id, status, at)"
@@ -159,6 +166,7 @@ async def settle(
     tx: Tx, id: UUID, status: str, by: str, at: datetime, *, next_attempt_at: datetime | None = None
 ) -> None:
     """Give the lead a status that somebody decided at `at`; by default no attempt follows."""
+    moved(tx).add(id)
     await tx.run(
         "update lead set status = %(status)s, settled_by = %(by)s, settled_at = %(at)s, next_attempt_at = %(next)s, updated_at = %(now)s,"
         " version = version + 1 where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",

@@ -1,0 +1,48 @@
+"""What `append` promises of sequence numbers."""
+
+from collections import Counter
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from offhook import ids
+from offhook.db import Database, Tenant
+from offhook.events import Log
+from offhook.events.catalogue.campaigns import CampaignStarted
+
+SUBJECTS = 3
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(0, SUBJECTS - 1), min_size=1, max_size=6), min_size=1, max_size=4))
+async def test_sequences_are_gap_free_from_one_however_the_facts_come(
+    database: Database, tenant: Tenant, log: Log, appends: list[list[int]]
+) -> None:
+    subjects = [ids.new() for _ in range(SUBJECTS)]
+    told: Counter[int] = Counter()
+
+    for which in appends:
+        born = [subjects[n] for n in which if not told[n]]
+        facts = [CampaignStarted(subject_id=subjects[n], name="Solar") for n in which]
+        async with database.transaction(tenant) as tx:
+            events = await log.append(tx, facts, born=born)
+
+        for n, event in zip(which, events, strict=True):
+            told[n] += 1
+            assert event.sequence == told[n]
+
+
+async def test_a_subject_that_is_known_cannot_be_born_again(database: Database, tenant: Tenant, log: Log) -> None:
+    subject = ids.new()
+    fact = CampaignStarted(subject_id=subject, name="Solar")
+    async with database.transaction(tenant) as tx:
+        await log.append(tx, [fact], born=[subject])
+
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        async with database.transaction(tenant) as tx:
+            await log.append(tx, [CampaignStarted(subject_id=subject, name="Solar")], born=[subject])
+
+    async with database.transaction(tenant) as tx:
+        assert await tx.row("select count(*)::int from event") == (1,)
