@@ -146,7 +146,9 @@ class House:
         self.erasures = Erasures(
             self.vault, self.log, hang_up=self._hang_up, unfinished=self._unfinished, call_off=self.verbs.call_off
         )
-        self.opt_outs = OptOuts(self.vault, self.log, self.people, self._cut_calls)
+        self.opt_outs = OptOuts(
+            self.vault, self.log, self.people, cut_calls=self._cut_calls, number_of_call=self._number_of_call
+        )
         self.post_backs = PostBacks(
             self.vault,
             self.log,
@@ -280,6 +282,9 @@ class House:
 
     async def _lead_of_call(self, tx: Tx, call_id: UUID) -> UUID | None:
         return (await self.calls.find(tx, call_id)).about.lead_id
+
+    async def _number_of_call(self, tx: Tx, call_id: UUID) -> bytes:
+        return (await self.calls.find(tx, call_id)).about.number_tag
 
 
 async def _told(loop: Callable[[], Awaitable[None]]) -> None:

@@ -12,12 +12,34 @@ from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, TRANSFERRED, Stage, si
 from offhook import ids
 from offhook.leads import LeadIn
 from offhook.privacy import ERASED, KeyRing, PersonKey, Vault
+from offhook.providers import CallReport
+from offhook.providers.contract import InboundCall, Kind
 
 Lead = Callable[..., LeadIn]
+CALLED = "+12025550100"
 
 
 async def opt_out(stage: Stage, status: Any = 201, **wish: Any) -> Any:
     return await stage.post("/v1/opt-outs", {"channel": "web", **wish}, status)
+
+
+async def hear(stage: Stage, ref: str, *kinds: Kind, caller: str | None = NO_ANSWER) -> str:
+    """The platform reports this of a call that somebody makes to us; the call's id."""
+    (campaign,) = (await stage.get("/v1/campaigns"))["data"]
+    account = ids.read("pac", campaign["provider_account_id"])
+    inbound = InboundCall(caller, CALLED)
+    reports = [
+        CallReport(key=f"{ref}:{kind}", kind=kind, platform_ref=ref, inbound=inbound, text="never call me again")
+        for kind in kinds
+    ]
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await stage.house.calls.report(tx, account, reports)
+    return ids.show("call", ids.call_of_platform(account, ref))
+
+
+async def says_stop_to_us(stage: Stage, ref: str = "their-7", caller: str | None = NO_ANSWER) -> str:
+    """Somebody calls us and asks in the call never to be called; the call's id."""
+    return await hear(stage, ref, Kind.INBOUND_RINGING, Kind.ANSWERED, Kind.OPT_OUT_PHRASE, caller=caller)
 
 
 @pytest.mark.parametrize("channel", ["voice", "sms", "email", "web", "crm"])
@@ -154,6 +176,74 @@ async def test_a_person_who_asks_in_the_call_is_never_called_again(stage: Stage,
     assert (call["status"], call["opt_out"]) == ("ended", True)
     assert await stage.status(lead) == "opted_out"
     assert [event["data"]["channel"] for event in await stage.events("lead.opted_out")] == ["voice"]
+
+
+async def test_a_caller_of_whom_we_have_no_lead_is_suppressed_too(stage: Stage, a_lead: Lead) -> None:
+    await says_stop_to_us(stage)
+
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    (listed,) = (await stage.get("/v1/suppressions"))["data"]
+    assert (listed["kind"], listed["source"]) == ("phone", "voice")
+    assert (await stage.lead(lead))["preflight"]["codes"] == ["DNC_INTERNAL"]
+
+
+async def test_a_lead_who_calls_us_and_says_stop_is_not_called_any_more(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    await says_stop_to_us(stage)
+    await stage.passes(days=2)
+
+    assert await stage.status(lead) == "opted_out"
+    assert await stage.calls(lead) == []
+    (told,) = await stage.events("lead.opted_out", lead)
+    assert (told["data"]["channel"], told["actor"]["type"]) == ("voice", "consumer")
+
+
+async def test_a_caller_who_says_stop_is_hung_up_and_so_is_our_call_to_them(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(seconds=10)
+
+    theirs = await says_stop_to_us(stage)
+    await hear(stage, "their-7", Kind.ENDED)
+    await stage.settle()
+
+    (ours,) = await stage.calls(lead)
+    assert ours["end_reason"] == "opt_out"
+    assert (await stage.get(f"/v1/calls/{theirs}"))["end_reason"] == "opt_out"
+
+
+async def test_a_caller_who_says_stop_again_is_hung_up_again(stage: Stage) -> None:
+    await says_stop_to_us(stage, "first")
+    await hear(stage, "first", Kind.ENDED)
+
+    again = await says_stop_to_us(stage, "second")
+
+    assert (await stage.get(f"/v1/calls/{again}"))["stop_requested_at"]
+    assert await stage.count("suppression.added") == 1
+
+
+async def test_a_caller_without_a_number_stops_nobody_else(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await hear(stage, "bystander", Kind.INBOUND_RINGING, Kind.ANSWERED, caller=None)
+
+    call = await says_stop_to_us(stage, caller=None)
+
+    stopped = {one["id"] for one in await stage.calls() if one["stop_requested_at"]}
+    assert (stopped, await stage.status(lead)) == ({call}, "scheduled")
+
+
+async def test_what_a_caller_said_is_kept_as_evidence_under_their_own_key(stage: Stage) -> None:
+    call = ids.read("call", await says_stop_to_us(stage))
+
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        ((id, sealed),) = await tx.rows("select id, evidence from opt_out where channel = 'voice'")
+        key = await stage.house.vault.key(tx, call, "evidence")
+
+    assert isinstance(key, PersonKey)
+    kept = orjson.loads(key.open(sealed, b"opt_out" + id.bytes))
+    (heard,) = await stage.events("call.opt_out_detected")
+    assert kept["evidence"] == {"phrase": "never call me again", "event_id": heard["event_id"]}
 
 
 async def test_the_suppressions_name_nobody(stage: Stage) -> None:

@@ -4,7 +4,9 @@ The number's turn is taken before anything else, so a dial of that number either
 or finds the suppression.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -21,20 +23,37 @@ from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import PersonKey, Vault
 from offhook.sync import store
-from offhook.sync.wire import OptOutIn
+from offhook.sync.wire import OptOutIn, Scope
 
 CutCalls = Callable[[Tx, bytes, str], Awaitable[Sequence[UUID]]]
-"""Request the stop of every open call to this number tag, for this reason; their ids."""
+"""Request the stop of every open call with this number tag, for this reason; their ids."""
+NumberOfCall = Callable[[Tx, UUID], Awaitable[bytes]]
+"""The tag of the number at the far end of a call; of a withheld number, one that this call alone has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Somebody said stop: what is suppressed, and what proves it, sealed as evidence about `person` where one is known."""
+
+    identifiers: Sequence[Identifier]
+    channel: str
+    scope: Scope
+    person: UUID | None
+    occurred_at: datetime | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class OptOuts:
     """Obeys opt-outs. One per process, built in wiring."""
 
-    def __init__(self, vault: Vault, log: Log, people: People, cut_calls: CutCalls) -> None:
+    def __init__(
+        self, vault: Vault, log: Log, people: People, *, cut_calls: CutCalls, number_of_call: NumberOfCall
+    ) -> None:
         self._vault = vault
         self._log = log
         self._people = people
         self._cut_calls = cut_calls
+        self._number_of_call = number_of_call
 
     async def take(self, tx: Tx, wish: OptOutIn) -> tuple[bool, dict[str, Any]]:
         """Obey; whether it is new, and the answer. The same wish again is answered like the first time.
@@ -42,29 +61,30 @@ class OptOuts:
         All numbers of the person, all channels, for the seller by default. An unknown number is suppressed as well.
         """
         identifiers, lead = await self._who(tx, wish)
-        for identifier in identifiers:
-            await taking_turns(tx, [identifier.tag])
-        known = await store.find_opt_out(tx, identifiers[0].tag, wish.scope, wish.channel)
-        if known and len(await suppressed(tx, [one.tag for one in identifiers])) == len(identifiers):
-            return False, known[1]
-        answer = await self._obey(tx, known[0] if known else ids.new(), identifiers, wish.channel, wish.scope)
-        if known is None:
-            await self._keep(tx, wish, identifiers[0].tag, lead, answer)
-        return known is None, answer
+        person = lead.id if lead else None
+        stop = _Stop(identifiers, wish.channel, wish.scope, person, wish.occurred_at, wish.evidence)
+        return await self._take(tx, stop)
 
     async def heard(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
-        """Entails(CallOptOutDetected): the person said it in the call."""
+        """Entails(CallOptOutDetected): the person said it in the call, whoever called whom.
+
+        The number of the call is suppressed, every lead that has it is stopped, and its open calls are cut, this one
+        among them and also when the number said so before. Of a lead whom we called the e-mail address is stopped too.
+        """
         for fact in facts:
-            person = fact.story.person
-            leads = await self._people.of(tx, [person]) if person else {}
-            for lead in leads.values():
-                phrase = cast(CallOptOutDetected, fact).phrase
-                wish = OptOutIn(
-                    channel="voice",
-                    lead_id=lead.shown_id,
-                    evidence={"phrase": phrase, "event_id": ids.show("evt", fact.id)},
-                )
-                await self.take(tx, wish)
+            number = Identifier("phone", await self._number_of_call(tx, fact.subject_id))
+            person = cast(UUID, fact.story.person)
+            lead = (await self._people.of(tx, [person])).get(person)
+            stop = _Stop(
+                [number, *(self._emails_of(tx, lead) if lead else [])],
+                "voice",
+                "seller",
+                person,
+                evidence={"phrase": cast(CallOptOutDetected, fact).phrase, "event_id": ids.show("evt", fact.id)},
+            )
+            new, _ = await self._take(tx, stop)
+            if not new:
+                await self._cut_calls(tx, number.tag, "opt_out")
         return []
 
     async def suppress_lead(self, tx: Tx, lead: Lead, source: str) -> tuple[list[UUID], list[UUID]]:
@@ -75,19 +95,33 @@ class OptOuts:
         )
         return made, list(await self._cut_calls(tx, number.tag, source))
 
-    async def _obey(
-        self, tx: Tx, id: UUID, identifiers: Sequence[Identifier], channel: str, scope: Any
-    ) -> dict[str, Any]:
+    async def _take(self, tx: Tx, stop: _Stop) -> tuple[bool, dict[str, Any]]:
+        for identifier in stop.identifiers:
+            await taking_turns(tx, [identifier.tag])
+        known = await store.find_opt_out(tx, stop.identifiers[0].tag, stop.scope, stop.channel)
+        if known and len(await suppressed(tx, [one.tag for one in stop.identifiers])) == len(stop.identifiers):
+            return False, known[1]
+        answer = await self._obey(tx, known[0] if known else ids.new(), stop)
+        if known is None:
+            await self._keep(tx, stop, answer)
+        return known is None, answer
+
+    async def _obey(self, tx: Tx, id: UUID, stop: _Stop) -> dict[str, Any]:
         made = await suppress(
-            tx, self._log, identifiers, scope=scope, source=channel, tag_version=self._vault.tag_version
+            tx,
+            self._log,
+            stop.identifiers,
+            scope=stop.scope,
+            source=stop.channel,
+            tag_version=self._vault.tag_version,
         )
         shown = [ids.show("sup", one) for one in made]
         cut: list[UUID] = []
         cancelled = 0
-        for identifier in identifiers:
+        for identifier in stop.identifiers:
             if identifier.kind == "phone":
                 cut += await self._cut_calls(tx, identifier.tag, "opt_out")
-                cancelled += await self._stop_leads(tx, identifier.tag, channel, scope, shown)
+                cancelled += await self._stop_leads(tx, identifier.tag, stop, shown)
         return {
             "id": ids.show("opt", id),
             "object": "opt_out",
@@ -97,7 +131,7 @@ class OptOuts:
             "calls_cut": [ids.show("call", call) for call in cut],
         }
 
-    async def _stop_leads(self, tx: Tx, tag: bytes, channel: str, scope: str, suppressions: list[str]) -> int:
+    async def _stop_leads(self, tx: Tx, tag: bytes, stop: _Stop, suppressions: list[str]) -> int:
         cancelled = 0
         for lead in await self._people.with_number(tx, tag):
             if not lead.details or lead.row.status in ("opted_out", "rejected"):
@@ -107,8 +141,8 @@ class OptOuts:
                 subject_id=lead.id,
                 story=lead.story(status="opted_out"),
                 actor=Actor("consumer"),
-                channel=channel,
-                scope=scope,
+                channel=stop.channel,
+                scope=stop.scope,
                 suppression_ids=suppressions,
                 effective_at=tx.now,
             )
@@ -127,26 +161,29 @@ class OptOuts:
                 )
             return [Identifier("phone", self._vault.tag(tx.tenant, "phone", phone.e164))], None
         lead = await self._people.find(tx, wish.lead_id or f"ext:{wish.client_ref_id}")
+        return [Identifier("phone", lead.row.number_tag), *self._emails_of(tx, lead)], lead
+
+    def _emails_of(self, tx: Tx, lead: Lead) -> list[Identifier]:
         email = lead.details.get("contact", {}).get("email")
-        return [Identifier("phone", lead.row.number_tag), *([self._email(tx, email)] if email else [])], lead
+        return [self._email(tx, email)] if email else []
 
     def _email(self, tx: Tx, address: str) -> Identifier:
         return Identifier("email", self._vault.tag(tx.tenant, "email", address.strip().lower()))
 
-    async def _keep(self, tx: Tx, wish: OptOutIn, tag: bytes, lead: Lead | None, answer: dict[str, Any]) -> None:
+    async def _keep(self, tx: Tx, stop: _Stop, answer: dict[str, Any]) -> None:
         id = ids.read("opt", answer["id"])
         # Who is known by a number or an address alone becomes a person by this: proof needs a key that can be destroyed.
-        person = lead.id if lead else id
+        person = stop.person or id
         await self._vault.create(tx, [person], classes=("evidence",))
         key = await self._vault.key(tx, person, "evidence")
         assert isinstance(key, PersonKey)
-        proof = orjson.dumps({"evidence": wish.evidence, "occurred_at": clock.show_or_null(wish.occurred_at)})
+        proof = orjson.dumps({"evidence": stop.evidence, "occurred_at": clock.show_or_null(stop.occurred_at)})
         await store.insert_opt_out(
             tx,
             id=id,
-            channel=wish.channel,
-            scope=wish.scope,
-            tag=tag,
+            channel=stop.channel,
+            scope=stop.scope,
+            tag=stop.identifiers[0].tag,
             person=person,
             evidence=key.seal(proof, b"opt_out" + id.bytes),
             answer=answer,
