@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.journeys.invariants import gaps
-from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, TRANSFERRED, Stage
+from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, TRANSFERRED, Stage
 
 from offhook.leads import LeadIn
 
@@ -165,19 +165,46 @@ async def test_a_lead_keeps_the_plan_it_began_with(stage: Stage, a_lead: Lead) -
     assert timedelta(hours=4) <= planned - datetime.fromisoformat("2026-11-23T15:00Z") < timedelta(hours=4, minutes=2)
 
 
-async def test_calls_go_on_when_their_campaign_is_given_another_cadence(stage: Stage, a_lead: Lead) -> None:
+async def test_a_lead_keeps_the_cadence_it_began_with_when_its_campaign_is_given_another(
+    stage: Stage, a_lead: Lead
+) -> None:
     first = await stage.get(f"/v1/campaigns/{await stage.campaign()}")
-    plan = {"gaps_s": [0, 600]}
+    plan = {"gaps_s": [0, 600], "attempts_in_all": 2}
     await stage.patch(f"/v1/cadences/{first['cadence_id']}", {"plan": plan})
     (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
     await stage.settle()
 
-    await stage.cadence(gaps_s=[0, 7200])
-    await stage.passes(hours=1)
+    await stage.cadence(gaps_s=[0, 7200], attempts_in_all=9)
+    await stage.passes(hours=2)
 
-    (call,) = await stage.calls(lead)
-    assert call["status"] == "ended"
-    assert await numbers(stage, lead) == [(1, "resolved"), (2, "planned")]
+    assert await numbers(stage, lead) == [(1, "resolved"), (2, "resolved")]
+    assert await stage.status(lead) == "exhausted"
+
+
+async def test_a_callback_goes_on_with_the_cadence_and_a_reconnect_takes_the_campaigns_new_one(
+    stage: Stage, a_lead: Lead
+) -> None:
+    await stage.cadence(gaps_s=[0], attempts_in_all=1)
+    called_back, reconnected = await stage.send(a_lead(phone=NO_ANSWER), a_lead(phone=BUSY))
+    await stage.passes(minutes=5)
+
+    await stage.cadence(gaps_s=[0, 600], attempts_in_all=2)
+    await verb(stage, called_back, "callback", {"at": (await stage.now()).isoformat()})
+    await reconnect(stage, reconnected)
+    await stage.passes(hours=2)
+
+    assert [n for n, _ in await numbers(stage, called_back)] == [1, 2]
+    assert [n for n, _ in await numbers(stage, reconnected)] == [1, 2, 3]
+
+
+async def test_a_cadence_by_which_leads_were_planned_is_not_deleted(stage: Stage, a_lead: Lead) -> None:
+    campaign = await stage.get(f"/v1/campaigns/{await stage.campaign()}")
+    await stage.send(a_lead())
+    await stage.cadence(gaps_s=[0])
+
+    refusal = await stage.api.delete(f"/v1/cadences/{campaign['cadence_id']}")
+
+    assert (refusal.status, refusal.json["references"]) == (409, ["1 leads"])
 
 
 async def test_explain_names_every_blocker_and_when_the_answer_changes(stage: Stage, a_lead: Lead) -> None:

@@ -383,6 +383,7 @@ create table attempt (
   campaign_id      uuid not null,
   n                int not null,
   base             int not null default 0,
+  cadence_id       uuid not null,
   cadence_version  int not null,
   state            text not null check (state in ('planned', 'paused', 'dialing', 'resolved', 'cancelled')),
   due_at           timestamptz not null,
@@ -395,7 +396,8 @@ create table attempt (
   primary key (workspace_id, environment, id),
   unique (workspace_id, environment, lead_id, n),
   foreign key (workspace_id, environment, lead_id) references lead,
-  foreign key (workspace_id, environment, campaign_id) references campaign
+  foreign key (workspace_id, environment, campaign_id) references campaign,
+  foreign key (workspace_id, environment, cadence_id, cadence_version) references cadence_version
 ) with (fillfactor = 80);
 create index attempt_due on attempt (workspace_id, environment, campaign_id, due_at) where state = 'planned';
 create index attempt_dialing on attempt (workspace_id, environment, campaign_id) where state = 'dialing';

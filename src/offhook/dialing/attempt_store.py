@@ -12,13 +12,17 @@ from offhook.db import EngineTx, Tenant, Tx
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """A planned or past dial. `n` counts all of the lead's; `base` were made before its cadence last began anew."""
+    """A planned or past dial. `n` counts all of the lead's; `base` were made before its cadence last began anew.
+
+    `cadence_id` and `cadence_version` are the plan that the lead began with, whatever its campaign has by now.
+    """
 
     id: UUID
     lead_id: UUID
     campaign_id: UUID
     n: int
     base: int
+    cadence_id: UUID
     cadence_version: int
     state: str
     due_at: datetime
@@ -28,7 +32,7 @@ class AttemptRow:
     blocker: str | None
 
 
-_ATTEMPT = "id, lead_id, campaign_id, n, base, cadence_version, state, due_at, call_id, dialed_at, outcome, blocker"
+_ATTEMPT = "id, lead_id, campaign_id, n, base, cadence_id, cadence_version, state, due_at, call_id, dialed_at, outcome, blocker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,20 +43,22 @@ class Planned:
     campaign_id: UUID
     n: int
     base: int
+    cadence_id: UUID
     cadence_version: int
     due_at: datetime
     state: str = "planned"
 
 
-_PLANNED = ("lead_id", "campaign_id", "n", "base", "cadence_version", "due_at", "state")
+_PLANNED = ("lead_id", "campaign_id", "n", "base", "cadence_id", "cadence_version", "due_at", "state")
 
 
 async def insert_attempts(tx: Tx, plans: Sequence[Planned]) -> None:
     """Plan these attempts; one that is planned already, or whose lead has an open one, stays as it is."""
     await tx.run(
-        "insert into attempt (workspace_id, environment, id, lead_id, campaign_id, n, base, cadence_version, due_at, state)"
+        "insert into attempt (workspace_id, environment, id, lead_id, campaign_id, n, base, cadence_id, cadence_version, due_at,"
+        " state)"
         " select %(ws)s, %(env)s, * from unnest(%(id)b::uuid[], %(lead_id)b::uuid[], %(campaign_id)b::uuid[], %(n)b::int[], %(base)b::int[],"
-        " %(cadence_version)b::int[], %(due_at)b::timestamptz[], %(state)b::text[]) on conflict do nothing",
+        " %(cadence_id)b::uuid[], %(cadence_version)b::int[], %(due_at)b::timestamptz[], %(state)b::text[]) on conflict do nothing",
         {
             **tx.keys,
             "id": [ids.new() for _ in plans],
@@ -107,7 +113,8 @@ async def resolve(tx: Tx, outcomes: Sequence[tuple[UUID, str, str]]) -> list[Att
         "update attempt a set state = 'resolved', outcome = o.outcome, reason = o.reason"
         " from unnest(%(calls)b::uuid[], %(outcomes)b::text[], %(reasons)b::text[]) o(call, outcome, reason)"
         " where a.workspace_id = %(ws)s and a.environment = %(env)s and a.call_id = o.call and a.state = 'dialing'"
-        " returning a.id, a.lead_id, a.campaign_id, a.n, a.base, a.cadence_version, a.state, a.due_at, a.call_id, a.dialed_at, a.outcome, a.blocker",
+        " returning a.id, a.lead_id, a.campaign_id, a.n, a.base, a.cadence_id, a.cadence_version, a.state, a.due_at, a.call_id, a.dialed_at,"
+        " a.outcome, a.blocker",
         {
             **tx.keys,
             "calls": [row[0] for row in outcomes],
@@ -163,7 +170,7 @@ async def attempt_of_call(tx: Tx, calls: Sequence[UUID]) -> dict[UUID, AttemptRo
         f"select {_ATTEMPT} from attempt where workspace_id = %(ws)s and environment = %(env)s and call_id = any(%(calls)b::uuid[])",
         {**tx.keys, "calls": list(calls)},
     )
-    return {row[8]: AttemptRow(*row) for row in rows}
+    return {attempt.call_id: attempt for row in rows if (attempt := AttemptRow(*row)).call_id}
 
 
 async def dialing_now(tx: Tx, campaign_id: UUID) -> int:

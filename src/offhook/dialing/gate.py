@@ -13,10 +13,10 @@ from offhook.compliance import RuleBook, may_dial
 from offhook.compliance.suppression import suppressed, taking_turns
 from offhook.compliance.verdict import Allowed, Never, Wait
 from offhook.db import Tx
-from offhook.dialing import attempt_store, store
+from offhook.dialing import attempt_store
 from offhook.dialing.attempt_store import AttemptRow
 from offhook.dialing.cadence import day_has_room
-from offhook.dialing.reactions import OVER, legal_from, place_of, plan_of
+from offhook.dialing.reactions import OVER, legal_from, place_of, plans_of
 from offhook.dialing.store import CampaignRow
 from offhook.leads import Lead, People
 
@@ -72,9 +72,9 @@ async def gate(
 async def rooms_of_the_day(tx: Tx, attempts: Sequence[AttemptRow]) -> dict[UUID, datetime]:
     """Per attempt the first instant from now on at which the cadence's cap per 24 hours lets its lead be dialed."""
     history = await attempt_store.attempts_of(tx, [one.lead_id for one in attempts])
-    plans = await store.plans(tx, list({one.campaign_id for one in attempts}))
+    plans = await plans_of(tx, attempts)
     dialed = {lead: [one.dialed_at for one in made if one.dialed_at] for lead, made in history.items()}
-    return {one.id: day_has_room(plan_of(one, plans).attempts_per_day, dialed[one.lead_id], tx.now) for one in attempts}
+    return {one.id: day_has_room(plans[one.id].attempts_per_day, dialed[one.lead_id], tx.now) for one in attempts}
 
 
 def _within_the_day(verdict: Gated, room_at: datetime, now: datetime, rules: RuleBook) -> Gated:

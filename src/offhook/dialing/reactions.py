@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from offhook import ids
@@ -52,6 +52,7 @@ class Cadences:
                 campaign_id=campaigns[lead],
                 n=1,
                 base=0,
+                cadence_id=plans[campaigns[lead]][0],
                 cadence_version=plans[campaigns[lead]][1],
                 due_at=fact.next_attempt_at,
             )
@@ -61,10 +62,8 @@ class Cadences:
         told: list[Fact] = []
         for one in rows:
             lead, story = one.lead_id, facts[one.lead_id].story
-            cadence = ids.show("cad", plans[one.campaign_id][0])
-            told.append(
-                LeadCadenceStarted(subject_id=lead, story=story, cadence_id=cadence, version=one.cadence_version)
-            )
+            shown = ids.show("cad", one.cadence_id)
+            told.append(LeadCadenceStarted(subject_id=lead, story=story, cadence_id=shown, version=one.cadence_version))
             told.append(
                 LeadScheduled(subject_id=lead, story=story, attempt_no=1, not_before=one.due_at, reason="accepted")
             )
@@ -98,11 +97,9 @@ class Cadences:
         if not served:
             return []
         leads = await self._people.of(tx, [attempt.lead_id for attempt in served])
-        plans = await store.plans(tx, list({attempt.campaign_id for attempt in served}))
+        plans = await plans_of(tx, served)
         history = await attempt_store.attempts_of(tx, [attempt.lead_id for attempt in served])
-        results = [
-            self._follow(tx, one, leads[one.lead_id], plan_of(one, plans), history[one.lead_id]) for one in served
-        ]
+        results = [self._follow(tx, one, leads[one.lead_id], plans[one.id], history[one.lead_id]) for one in served]
         await attempt_store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
         # Whoever settled a lead at this very moment has the last word.
         await mark(tx, [change for _, marks, _ in results for change in marks], only_from=OPEN)
@@ -170,6 +167,7 @@ class Cadences:
                     campaign_id=served.campaign_id,
                     n=served.n + 1,
                     base=served.base,
+                    cadence_id=served.cadence_id,
                     cadence_version=served.cadence_version,
                     due_at=due_at,
                     state="paused" if paused else "planned",
@@ -212,11 +210,10 @@ def _outcome(ended: CallEnded) -> Outcome:
     )
 
 
-def plan_of(attempt: AttemptRow, plans: dict[tuple[UUID, int], tuple[UUID, dict[str, Any]]]) -> Plan:
-    """The version of the cadence that the attempt began with."""
-    # A campaign that was given another cadence meanwhile may have fewer versions: then its latest holds.
-    number = min(attempt.cadence_version, max(number for campaign, number in plans if campaign == attempt.campaign_id))
-    return read_plan(plans[attempt.campaign_id, number][1])
+async def plans_of(tx: Tx, attempts: Sequence[AttemptRow]) -> dict[UUID, Plan]:
+    """Per attempt the plan that its lead began with."""
+    stored = await store.plans(tx, {(one.cadence_id, one.cadence_version) for one in attempts})
+    return {one.id: read_plan(stored[one.cadence_id, one.cadence_version]) for one in attempts}
 
 
 def _story(lead: Lead) -> Story:

@@ -38,7 +38,7 @@ class CadenceChange(Wire):
 
 
 class CadenceBooks:
-    """`/v1/cadences`: a change of the plan is a new version; running leads keep theirs."""
+    """`/v1/cadences`: a change of the plan is a new version; running leads keep theirs, also when their campaign gets another cadence."""
 
     plural = "cadences"
     object = "cadence"
@@ -80,6 +80,8 @@ class CadenceBooks:
             raise Conflict(
                 "in_use", "Campaigns use this cadence.", extra={"references": [ids.show("cmp", one) for one in used]}
             )
+        if count := await store.leads_on_cadence(tx, row["id"]):
+            raise Conflict("in_use", "Leads were planned by this cadence.", extra={"references": [f"{count} leads"]})
         await store.delete_cadence(tx, row["id"])
 
 

@@ -1,6 +1,6 @@
 """The SQL of campaigns and cadences."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -194,6 +194,15 @@ async def campaigns_of_cadence(tx: Tx, cadence_id: UUID) -> list[UUID]:
     return [row[0] for row in rows]
 
 
+async def leads_on_cadence(tx: Tx, cadence_id: UUID) -> int:
+    """How many leads were ever planned by this cadence."""
+    row = await tx.row(
+        "select count(distinct lead_id)::int from attempt where workspace_id = %(ws)s and environment = %(env)s and cadence_id = %(id)s",
+        {**tx.keys, "id": cadence_id},
+    )
+    return int(row[0]) if row else 0
+
+
 async def delete_cadence(tx: Tx, id: UUID) -> None:
     await tx.run(
         "delete from cadence where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
@@ -201,15 +210,16 @@ async def delete_cadence(tx: Tx, id: UUID) -> None:
     )
 
 
-async def plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[tuple[UUID, int], tuple[UUID, dict[str, Any]]]:
-    """Per (campaign, cadence version): the cadence and its plan."""
+async def plans(tx: Tx, versions: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], dict[str, Any]]:
+    """The plans of these (cadence, version)."""
     rows = await tx.rows(
-        "select c.id, v.number, v.cadence_id, v.plan from campaign c join cadence_version v on v.workspace_id = c.workspace_id"
-        " and v.environment = c.environment and v.cadence_id = c.cadence_id where c.workspace_id = %(ws)s and c.environment = %(env)s"
-        " and c.id = any(%(ids)b::uuid[])",
-        {**tx.keys, "ids": list(campaign_ids)},
+        "select v.cadence_id, v.number, v.plan from cadence_version v"
+        " join unnest(%(cadences)b::uuid[], %(numbers)b::int[]) wanted(cadence, number)"
+        " on v.cadence_id = wanted.cadence and v.number = wanted.number"
+        " where v.workspace_id = %(ws)s and v.environment = %(env)s",
+        {**tx.keys, "cadences": [cadence for cadence, _ in versions], "numbers": [number for _, number in versions]},
     )
-    return {(campaign, number): (cadence, plan) for campaign, number, cadence, plan in rows}
+    return {(cadence, number): plan for cadence, number, plan in rows}
 
 
 async def lock_campaign(tx: Tx, campaign_id: UUID) -> None:

@@ -70,7 +70,7 @@ class Verbs:
             raise Conflict("already_in_flight", "A call to this lead is out; send the same again when it has ended.")
         await attempt_store.cancel_planned(tx, [lead.id], "reconnect")
         due_at = legal_from(lead, max(at, tx.now), self._rules)
-        await self._plan(tx, lead, attempts, due_at, base=_made(attempts))
+        await self._plan(tx, lead, attempts, due_at, anew=True)
         await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", Actor("api_key"))
         return due_at
 
@@ -122,7 +122,7 @@ class Verbs:
 
     async def _attempt_for_now(self, tx: Tx, lead: Lead, attempts: list[AttemptRow]) -> UUID:
         if await attempt_store.move_planned(tx, lead.id, tx.now) is None:
-            await self._plan(tx, lead, attempts, tx.now, base=attempts[-1].base if attempts else 0)
+            await self._plan(tx, lead, attempts, tx.now)
         after = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         return next(attempt.id for attempt in after if attempt.state == "planned")
 
@@ -132,16 +132,27 @@ class Verbs:
         attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if n is None and not any(attempt.state == "dialing" for attempt in attempts):
             n = _made(attempts) + 1
-            await self._plan(tx, lead, attempts, at, base=attempts[-1].base if attempts else 0)
+            await self._plan(tx, lead, attempts, at)
         await mark(tx, [(lead.id, "scheduled", at)])
         if n is not None:
             await self._tell(tx, lead, n, at, reason, actor)
 
-    async def _plan(self, tx: Tx, lead: Lead, attempts: list[AttemptRow], at: datetime, *, base: int) -> None:
-        campaign = lead.row.campaign_id
-        _, version, _ = (await store.latest_plans(tx, [campaign]))[campaign]
-        number = _made(attempts) + 1
-        plan = Planned(lead_id=lead.id, campaign_id=campaign, n=number, base=base, cadence_version=version, due_at=at)
+    async def _plan(self, tx: Tx, lead: Lead, attempts: list[AttemptRow], at: datetime, *, anew: bool = False) -> None:
+        """Plan the next attempt by the cadence that the lead began with; `anew`, by what its campaign has now."""
+        if attempts and not anew:
+            base, cadence, version = attempts[-1].base, attempts[-1].cadence_id, attempts[-1].cadence_version
+        else:
+            base = _made(attempts)
+            cadence, version, _ = (await store.latest_plans(tx, [lead.row.campaign_id]))[lead.row.campaign_id]
+        plan = Planned(
+            lead_id=lead.id,
+            campaign_id=lead.row.campaign_id,
+            n=_made(attempts) + 1,
+            base=base,
+            cadence_id=cadence,
+            cadence_version=version,
+            due_at=at,
+        )
         await attempt_store.insert_attempts(tx, [plan])
 
     async def _tell(self, tx: Tx, lead: Lead, n: int, at: datetime, reason: str, actor: Actor) -> None:
