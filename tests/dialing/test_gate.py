@@ -148,6 +148,73 @@ async def test_a_dial_asked_for_by_name_is_made_at_once(stage: Stage, a_lead: Le
     assert [one["id"] for one in await stage.calls(lead)] == [call["id"]]
 
 
+async def another_campaign(stage: Stage, **settings: Any) -> str:
+    """A second campaign, running on the same account; its id."""
+    (default,) = (await stage.get("/v1/campaigns"))["data"]
+    body = {"name": "Other", "provider_account_id": default["provider_account_id"], **settings}
+    other = await stage.post("/v1/campaigns", body)
+    await stage.post(f"/v1/campaigns/{other['id']}/start")
+    return str(other["id"])
+
+
+async def out(stage: Stage, campaign: str) -> int:
+    """How many calls of this campaign are out."""
+    return int((await stage.get(f"/v1/campaigns/{campaign}/progress"))["attempts"]["dialing"])
+
+
+async def test_a_dial_for_another_campaign_is_that_campaigns_in_every_record(stage: Stage, a_lead: Lead) -> None:
+    own, other = await stage.campaign(), await another_campaign(stage)
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    call = await stage.post("/v1/calls", {"lead_id": lead, "campaign_id": other}, 202)
+
+    assert (await out(stage, other), await out(stage, own)) == (1, 0)
+    (decision,) = (await stage.get(f"/v1/calls/{call['id']}/decision"))["data"]
+    (started,) = await stage.events("call.started", call["id"])
+    assert call["campaign_id"] == decision["campaign_id"] == started["call"]["campaign_id"] == other
+
+
+async def test_a_dial_for_another_campaign_takes_its_room_and_none_of_the_leads_own(stage: Stage, a_lead: Lead) -> None:
+    await stage.campaign(max_concurrent_calls=1)
+    other = await another_campaign(stage, max_concurrent_calls=1)
+    first, second, third = await stage.send(*(a_lead(phone=f"+1212555019{n}") for n in range(3)))
+
+    await stage.post("/v1/calls", {"lead_id": first, "campaign_id": other}, 202)
+    refusal = await stage.post("/v1/calls", {"lead_id": second, "campaign_id": other}, 409)
+    await stage.post("/v1/calls", {"lead_id": third}, 202)
+
+    assert refusal["code"] == "capacity_exceeded"
+    assert await stage.count("call.started") == 2
+
+
+async def test_after_a_dial_for_another_campaign_the_leads_own_cadence_and_campaign_go_on(
+    stage: Stage, a_lead: Lead
+) -> None:
+    await stage.cadence(gaps_s=[0, 600], attempts_in_all=2)
+    own, other = await stage.campaign(), await another_campaign(stage)
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    await stage.post("/v1/calls", {"lead_id": lead, "campaign_id": other}, 202)
+    await stage.passes(hours=8)
+
+    assert [call["campaign_id"] for call in await stage.calls(lead)] == [other, own]
+    assert await stage.status(lead) == "exhausted"
+
+
+async def test_a_dial_for_another_campaign_that_is_refused_leaves_the_plan_as_it_was(
+    stage: Stage, a_lead: Lead
+) -> None:
+    other = await another_campaign(stage, max_concurrent_calls=0)
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    planned = await stage.attempts(lead)
+
+    await stage.post("/v1/calls", {"lead_id": lead, "campaign_id": other}, 409)
+
+    assert await stage.attempts(lead) == planned
+    await stage.settle()
+    assert [call["campaign_id"] for call in await stage.calls(lead)] == [(await stage.lead(lead))["campaign_id"]]
+
+
 async def test_every_code_of_a_refusal_is_told_at_once(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead(phone="+12125550190"))
     await opt_out(stage, "+12125550190")

@@ -15,6 +15,7 @@ class AttemptRow:
     """A planned or past dial. `n` counts all of the lead's; `base` were made before its cadence last began anew.
 
     `cadence_id` and `cadence_version` are the plan that the lead began with, whatever its campaign has by now.
+    `campaign_id` is for whom it is dialed: the lead's own campaign, or the one that a dial out of turn named.
     """
 
     id: UUID
@@ -151,6 +152,17 @@ async def move_planned(tx: Tx, lead: UUID, due_at: datetime) -> int | None:
         {**tx.keys, "lead": lead, "due": due_at},
     )
     return int(row[0]) if row else None
+
+
+async def bring_forward(tx: Tx, lead: UUID, campaign_id: UUID) -> bool:
+    """Have the lead's planned or paused attempt fall due now, for this campaign; whether it has one."""
+    return bool(
+        await tx.run(
+            "update attempt set state = 'planned', due_at = %(now)s, campaign_id = %(campaign)s, blocker = null"
+            " where workspace_id = %(ws)s and environment = %(env)s and lead_id = %(lead)s and state in ('planned', 'paused')",
+            {**tx.keys, "lead": lead, "campaign": campaign_id, "now": tx.now},
+        )
+    )
 
 
 async def attempts_of(tx: Tx, leads: Sequence[UUID]) -> dict[UUID, list[AttemptRow]]:

@@ -164,7 +164,8 @@ class Cadences:
                 ]
                 following = Planned(
                     lead_id=lead.id,
-                    campaign_id=served.campaign_id,
+                    # Its own campaign, also after a dial out of turn for another one.
+                    campaign_id=lead.row.campaign_id,
                     n=served.n + 1,
                     base=served.base,
                     cadence_id=served.cadence_id,

@@ -70,7 +70,7 @@ class Verbs:
             raise Conflict("already_in_flight", "A call to this lead is out; send the same again when it has ended.")
         await attempt_store.cancel_planned(tx, [lead.id], "reconnect")
         due_at = legal_from(lead, max(at, tx.now), self._rules)
-        await self._plan(tx, lead, attempts, due_at, anew=True)
+        await self._plan(tx, lead, lead.row.campaign_id, attempts, due_at, anew=True)
         await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", Actor("api_key"))
         return due_at
 
@@ -96,6 +96,10 @@ class Verbs:
     async def dial_now(self, tx: Tx, lead: Lead, campaign: CampaignRow) -> UUID:
         """Dial this lead out of turn, for this campaign, through the same gate; the call's id.
 
+        The dial is the campaign's: its room, its slots and its settings, and every record and event names it. It takes
+        the place of the attempt that was planned next, so it counts in the lead's own cadence, whose caps hold for it
+        and which decides by its outcome what follows; that is the lead's own campaign's again.
+
         Raises Conflict `not_allowed` with every code and rule, `already_in_flight`, or `capacity_exceeded`.
         """
         # The campaign, then the number, then rows: the order of a dispatch and of an opt-out.
@@ -104,7 +108,7 @@ class Verbs:
         attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if any(attempt.state == "dialing" for attempt in attempts):
             raise Conflict("already_in_flight", "A call to this lead is out already.")
-        attempt = await self._attempt_for_now(tx, lead, attempts)
+        attempt = await self._attempt_for_now(tx, lead, campaign.id, attempts)
         match await gate(tx, self._people, self._rules, campaign, [(attempt, lead.id)]):
             case [Cleared() as cleared]:
                 order = await self._dispatcher.dial_now(tx, campaign, cleared)
@@ -120,9 +124,9 @@ class Verbs:
             )
         return order.call_id
 
-    async def _attempt_for_now(self, tx: Tx, lead: Lead, attempts: list[AttemptRow]) -> UUID:
-        if await attempt_store.move_planned(tx, lead.id, tx.now) is None:
-            await self._plan(tx, lead, attempts, tx.now)
+    async def _attempt_for_now(self, tx: Tx, lead: Lead, campaign_id: UUID, attempts: list[AttemptRow]) -> UUID:
+        if not await attempt_store.bring_forward(tx, lead.id, campaign_id):
+            await self._plan(tx, lead, campaign_id, attempts, tx.now)
         after = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         return next(attempt.id for attempt in after if attempt.state == "planned")
 
@@ -132,21 +136,23 @@ class Verbs:
         attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if n is None and not any(attempt.state == "dialing" for attempt in attempts):
             n = _made(attempts) + 1
-            await self._plan(tx, lead, attempts, at)
+            await self._plan(tx, lead, lead.row.campaign_id, attempts, at)
         await mark(tx, [(lead.id, "scheduled", at)])
         if n is not None:
             await self._tell(tx, lead, n, at, reason, actor)
 
-    async def _plan(self, tx: Tx, lead: Lead, attempts: list[AttemptRow], at: datetime, *, anew: bool = False) -> None:
-        """Plan the next attempt by the cadence that the lead began with; `anew`, by what its campaign has now."""
+    async def _plan(
+        self, tx: Tx, lead: Lead, campaign_id: UUID, attempts: list[AttemptRow], at: datetime, *, anew: bool = False
+    ) -> None:
+        """Plan the next attempt by the cadence that the lead began with; `anew`, by what the campaign has now."""
         if attempts and not anew:
             base, cadence, version = attempts[-1].base, attempts[-1].cadence_id, attempts[-1].cadence_version
         else:
             base = _made(attempts)
-            cadence, version, _ = (await store.latest_plans(tx, [lead.row.campaign_id]))[lead.row.campaign_id]
+            cadence, version, _ = (await store.latest_plans(tx, [campaign_id]))[campaign_id]
         plan = Planned(
             lead_id=lead.id,
-            campaign_id=lead.row.campaign_id,
+            campaign_id=campaign_id,
             n=_made(attempts) + 1,
             base=base,
             cadence_id=cadence,

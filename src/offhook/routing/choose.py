@@ -40,8 +40,9 @@ async def choose(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: dateti
     candidates = await store.candidates(tx)
     leased = await store.lease(tx, campaign_id, calls, until)
     placed = {call: _placement(target, candidates, ids.new()) for call, target in leased.items()}
+    record = _record(campaign_id, candidates)
     rows = [
-        (placed[call].decision_id if call in placed else ids.new(), call, "dial", leased.get(call), _record(candidates))
+        (placed[call].decision_id if call in placed else ids.new(), call, "dial", leased.get(call), record)
         for call in calls
     ]
     await store.record(tx, rows)
@@ -58,7 +59,7 @@ async def confirm(tx: Tx, campaign_id: UUID, call_id: UUID, until: datetime) -> 
     candidates = await store.candidates(tx)
     if target is None:
         target = (await store.lease(tx, campaign_id, [call_id], until)).get(call_id)
-    await store.record(tx, [(decision, call_id, "transfer", target, _record(candidates))])
+    await store.record(tx, [(decision, call_id, "transfer", target, _record(campaign_id, candidates))])
     if target is None:
         return NoTarget(tuple(f"{ids.show('tgt', c.id)}: {b}" for c in candidates for b in c.blockers()), decision)
     return _placement(target, candidates, decision)
@@ -69,9 +70,9 @@ def _placement(target: UUID, candidates: Sequence[store.Candidate], decision: UU
     return Placement(chosen.id, chosen.kind, chosen.address, chosen.timeout_s, decision)
 
 
-def _record(candidates: Sequence[store.Candidate]) -> dict[str, Any]:
+def _record(campaign_id: UUID, candidates: Sequence[store.Candidate]) -> dict[str, Any]:
     considered = [
         {"target": ids.show("tgt", c.id), "priority": c.priority, "free": c.free, "blockers": c.blockers()}
         for c in candidates
     ]
-    return {"rule": RULE, "considered": considered}
+    return {"campaign_id": ids.show("cmp", campaign_id), "rule": RULE, "considered": considered}
