@@ -1,12 +1,15 @@
 """What people do to one lead, and what they are told about it."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from tests.journeys.invariants import gaps
-from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, TRANSFERRED, Stage
+from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, TRANSFERRED, Stage, until_waiting
 
+from offhook import ids
+from offhook.http.resources import take_turn
 from offhook.leads import LeadIn
 
 Lead = Callable[..., LeadIn]
@@ -269,6 +272,18 @@ async def test_the_timeline_tells_the_lead_and_its_calls_completely_and_in_order
     assert {event["event_id"] for event in timeline} == set(log)
     at = [event["recorded_at"] for event in timeline]
     assert at == sorted(at)
+
+
+async def test_a_campaign_that_is_being_deleted_is_not_moved_meanwhile(stage: Stage) -> None:
+    campaign = await stage.campaign()
+
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        id = await take_turn(tx, stage.house.campaigns, ids.read("cmp", campaign))
+        pause = asyncio.create_task(stage.api.post(f"/v1/campaigns/{campaign}/pause"))
+        await until_waiting(stage.house.database)
+        await stage.house.campaigns.delete(tx, id)
+
+    assert (await pause).status == 404
 
 
 async def test_progress_counts_attempts_by_what_they_came_to(stage: Stage, a_lead: Lead) -> None:

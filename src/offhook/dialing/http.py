@@ -18,7 +18,7 @@ from offhook.dialing.verbs import Verbs
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Wire, caller
-from offhook.http.resources import ref_of
+from offhook.http.resources import ref_of, take_turn
 from offhook.leads import Lead, People
 
 Timeline = Callable[[Tx, Sequence[UUID]], Awaitable[list[Any]]]
@@ -49,7 +49,8 @@ def _add_campaigns(api: APIRouter, door: Door, campaigns: Campaigns) -> None:
         who: Annotated[Caller, caller("campaigns:write")],
     ) -> Response:
         async def act(tx: Tx) -> Answer:
-            return Answer(200, await campaigns.move(tx, ref_of(ref, "cmp"), verb, _actor(who)))
+            id = await take_turn(tx, campaigns, ref_of(ref, "cmp"))
+            return Answer(200, await campaigns.move(tx, id, verb, _actor(who)))
 
         return await door.write(request, who, act)
 
