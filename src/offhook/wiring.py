@@ -271,13 +271,13 @@ class House:
     async def _show_call(self, tx: Tx, call_id: UUID) -> dict[str, Any]:
         return await self.calls.shown(tx, call_id, personal=False)
 
-    async def _set_disposition(self, tx: Tx, lead: Lead, data: dict[str, Any]) -> bool:
+    async def _set_disposition(self, tx: Tx, lead: Lead, data: dict[str, Any], by: Actor) -> bool:
         latest = await self.calls.page(tx, lead_id=lead.id, before=None, limit=1)
         code = data.get("code")
         if not isinstance(code, str) or not code:
             raise Invalid([Fault("data.code", "missing", "Send the disposition's code in data.code.")])
         if latest:
-            await self.calls.set_disposition(tx, latest[0].id, code, Actor("api_key"))
+            await self.calls.set_disposition(tx, latest[0].id, code, by)
         return bool(latest)
 
     async def _lead_of_call(self, tx: Tx, call_id: UUID) -> UUID | None:

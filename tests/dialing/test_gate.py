@@ -9,6 +9,7 @@ from tests.journeys.invariants import contacts_after_stop
 from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side, until_waiting
 
 from offhook import ids
+from offhook.events import Actor
 from offhook.leads import LeadIn
 from offhook.sync.wire import OptOutIn
 
@@ -31,7 +32,7 @@ async def test_a_dial_that_comes_while_somebody_opts_out_waits_and_is_not_made(s
     await stage.send(a_lead(phone=NO_ANSWER))
 
     async with stage.house.database.transaction(stage.tenant) as tx:
-        await stage.house.opt_outs.take(tx, OptOutIn(channel="sms", phone=NO_ANSWER))
+        await stage.house.opt_outs.take(tx, OptOutIn(channel="sms", phone=NO_ANSWER), Actor("api_key"))
         dispatch = asyncio.create_task(stage.house.dispatcher.drain(stage.tenant))
         await until_waiting(stage.house.database)
     await dispatch

@@ -274,6 +274,20 @@ async def test_the_timeline_tells_the_lead_and_its_calls_completely_and_in_order
     assert at == sorted(at)
 
 
+async def test_what_people_do_to_a_lead_or_a_campaign_is_told_with_their_key(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    await verb(stage, lead, "pause")
+    await verb(stage, lead, "resume")
+    await verb(stage, lead, "callback", {"at": "2026-11-23T17:00:00Z"})
+    await stage.post(f"/v1/campaigns/{await stage.campaign()}/pause")
+
+    key = await stage.key()
+    assert [event["type"] for event in await stage.events() if event["actor"] == key] == [
+        "lead.cadence_paused", "lead.scheduled", "lead.callback_scheduled", "lead.scheduled", "campaign.paused",
+    ]  # fmt: skip
+
+
 async def test_a_campaign_that_is_being_deleted_is_not_moved_meanwhile(stage: Stage) -> None:
     campaign = await stage.campaign()
 

@@ -114,6 +114,11 @@ class Stage:
         found = (await self.get("/v1/calls?limit=1000" + (f"&lead_id={lead}" if lead else "")))["data"]
         return list(reversed(found))
 
+    async def key(self) -> dict[str, str]:
+        """The actor of what the owner changes through the API."""
+        (found,) = [one for one in (await self.get("/v1/api-keys"))["data"] if one["name"] == "Owner"]
+        return {"type": "api_key", "id": found["id"]}
+
     async def campaign(self, **changes: Any) -> str:
         """The default campaign with these changes; its id."""
         (found,) = (await self.get("/v1/campaigns"))["data"]

@@ -82,6 +82,15 @@ async def test_a_stop_of_a_number_that_nobody_knows_holds_when_its_lead_comes(st
     assert (await stage.lead(lead))["preflight"]["codes"] == ["DNC_INTERNAL"]
 
 
+async def test_a_stop_that_was_posted_is_told_with_the_key_that_posted_it(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead())
+
+    await opt_out(stage, lead_id=lead)
+
+    told = [*await stage.events("lead.opted_out"), *await stage.events("suppression.added")]
+    assert [event["actor"] for event in told] == [await stage.key()] * 2
+
+
 async def test_a_stop_repeated_is_answered_like_the_first_one(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead())
 

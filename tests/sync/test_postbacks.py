@@ -41,6 +41,34 @@ async def test_the_same_reference_again_is_answered_like_the_first_time(stage: S
     assert await stage.count("lead.*", lead) == len({event["event_id"] for event in await stage.events("lead.*", lead)})
 
 
+@pytest.mark.parametrize(
+    ("type", "told"),
+    [
+        ("conversion", {"lead.converted"}),
+        ("dnc", {"lead.dnc_added", "suppression.added"}),
+        ("reconnect", {"lead.reconnect_requested", "lead.scheduled"}),
+        ("disposition", {"call.disposition_set"}),
+    ],
+)
+async def test_what_the_crm_changes_is_told_with_its_key(stage: Stage, a_lead: Lead, type: str, told: set[str]) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+    await stage.passes(hours=1)
+
+    await post_back(stage, type, lead_id=lead, data={"code": "SOLD"})
+
+    key = await stage.key()
+    assert {event["type"] for event in await stage.events() if event["actor"] == key} == told
+
+
+async def test_what_came_before_its_lead_is_told_with_the_key_that_posted_it(stage: Stage, a_lead: Lead) -> None:
+    await post_back(stage, "conversion", 202, client_ref_id="LD-late")
+
+    await stage.send(a_lead(client_ref_id="LD-late"))
+
+    (converted,) = await stage.events("lead.converted")
+    assert converted["actor"] == await stage.key()
+
+
 async def test_the_same_reference_of_another_type_is_another_word(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead())
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
@@ -27,11 +27,6 @@ from offhook.providers.contract import Capability
 from offhook.routing import NoTarget
 
 StopReason = Literal["opt_out", "converted", "erased", "cancelled", "hang_up", "wrap_up"]
-
-
-class HasId(Protocol):
-    @property
-    def id(self) -> UUID: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,15 +188,6 @@ class Calls:
         await self._require(tx, call, Capability.WRAP_UP)
         await self.set_disposition(tx, call_id, code, by)
         return await self.hang_up(tx, call_id)
-
-    async def set_latest_disposition(self, tx: Tx, lead: HasId, data: Mapping[str, Any]) -> bool:
-        """Note the `code` in a post-back's data on the lead's latest call; whether there was a call and a code."""
-        code = data.get("code") or data.get("disposition")
-        latest = await self._book.page(tx, lead.id, None, None, 1)
-        if not latest or not isinstance(code, str):
-            return False
-        await self.set_disposition(tx, latest[0].id, code, Actor("consumer"))
-        return True
 
     async def close(self) -> None:
         """Let orders under way be settled."""

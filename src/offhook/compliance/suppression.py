@@ -12,11 +12,12 @@ from uuid import UUID
 from offhook import ids
 from offhook.compliance import store
 from offhook.db import Tx
-from offhook.events import Log, Story
+from offhook.events import Actor, Log, Story
 from offhook.events.catalogue.suppressions import SuppressionAdded
 
 Scope = Literal["seller", "workspace"]
 Kind = Literal["phone", "email"]
+_ENGINE = Actor("engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,14 @@ async def page(tx: Tx, after: UUID | None, limit: int) -> list[dict[str, Any]]:
 
 
 async def suppress(
-    tx: Tx, log: Log, identifiers: Sequence[Identifier], *, scope: Scope, source: str, tag_version: int
+    tx: Tx,
+    log: Log,
+    identifiers: Sequence[Identifier],
+    *,
+    scope: Scope,
+    source: str,
+    tag_version: int,
+    actor: Actor = _ENGINE,
 ) -> list[UUID]:
     """Suppress them at once and for good; the ids of their suppressions, in id order. Idempotent."""
     await taking_turns(tx, [identifier.tag for identifier in identifiers])
@@ -53,7 +61,9 @@ async def suppress(
     ]
     new = await store.insert(tx, rows)
     facts = [
-        SuppressionAdded(subject_id=id, story=Story(), scope=scope, identifier_kind=str(row["kind"]), source=source)
+        SuppressionAdded(
+            subject_id=id, story=Story(), actor=actor, scope=scope, identifier_kind=str(row["kind"]), source=source
+        )
         for row in rows
         if isinstance(id := row["id"], UUID) and id in new
     ]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from offhook import clock
+from offhook import clock, ids
 from offhook.compliance import RuleBook
 from offhook.compliance.suppression import taking_turns
 from offhook.db import Tx
@@ -112,7 +112,7 @@ def _add_verbs(api: APIRouter, door: Door, verbs: Verbs, people: People) -> None
 
 
 def _actor(who: Caller) -> Actor:
-    return Actor("api_key", who.key_id.hex)
+    return Actor("api_key", ids.show("key", who.key_id))
 
 
 async def _held(tx: Tx, people: People, ref: str) -> Lead:

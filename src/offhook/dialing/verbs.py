@@ -58,7 +58,7 @@ class Verbs:
         await self._log.append(tx, [fact])
         await self._move(tx, lead, legal_from(lead, at, self._rules), "callback", actor)
 
-    async def reconnect(self, tx: Tx, lead: Lead, at: datetime) -> datetime:
+    async def reconnect(self, tx: Tx, lead: Lead, at: datetime, actor: Actor) -> datetime:
         """Start the cadence anew from `at`, also of a lead whose cadence is over; when the next attempt is due.
 
         Raises Conflict `already_in_flight` while a call to the lead is out: its end would plan by the old cadence.
@@ -71,7 +71,7 @@ class Verbs:
         await attempt_store.cancel_planned(tx, [lead.id], "reconnect")
         due_at = legal_from(lead, max(at, tx.now), self._rules)
         await self._plan(tx, lead, lead.row.campaign_id, attempts, due_at, anew=True)
-        await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", Actor("api_key"))
+        await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", actor)
         return due_at
 
     async def call_off(self, tx: Tx, lead: Lead) -> None:

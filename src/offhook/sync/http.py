@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from offhook import clock, ids
 from offhook.compliance.suppression import page as suppressions_page
 from offhook.db import Tx
+from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.sync.optouts import OptOuts
 from offhook.sync.postbacks import PostBacks
@@ -25,14 +26,14 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
     @api.post("/postbacks", status_code=201, tags=["sync"])
     async def post_back(request: Request, said: PostBackIn, who: Annotated[Caller, caller("sync:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
-            return Answer(*await post_backs.take(tx, said))
+            return Answer(*await post_backs.take(tx, said, _actor(who)))
 
         return await door.write(request, who, act)
 
     @api.post("/opt-outs", status_code=201, tags=["sync"])
     async def opt_out(request: Request, wish: OptOutIn, who: Annotated[Caller, caller("sync:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
-            new, answer = await opt_outs.take(tx, wish)
+            new, answer = await opt_outs.take(tx, wish, _actor(who))
             return Answer(201 if new else 200, answer)
 
         return await door.write(request, who, act)
@@ -49,6 +50,10 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
         return await door.read(who, read)
 
     return api
+
+
+def _actor(who: Caller) -> Actor:
+    return Actor("api_key", ids.show("key", who.key_id))
 
 
 def _suppression(row: dict[str, Any]) -> dict[str, Any]:

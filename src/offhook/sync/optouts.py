@@ -39,6 +39,7 @@ class _Stop:
     channel: str
     scope: Scope
     person: UUID | None
+    actor: Actor
     occurred_at: datetime | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -55,14 +56,14 @@ class OptOuts:
         self._cut_calls = cut_calls
         self._number_of_call = number_of_call
 
-    async def take(self, tx: Tx, wish: OptOutIn) -> tuple[bool, dict[str, Any]]:
-        """Obey; whether it is new, and the answer. The same wish again is answered like the first time.
+    async def take(self, tx: Tx, wish: OptOutIn, actor: Actor) -> tuple[bool, dict[str, Any]]:
+        """Obey what `actor` passes on; whether it is new, and the answer. The same wish again is answered like the first time.
 
         All numbers of the person, all channels, for the seller by default. An unknown number is suppressed as well.
         """
         identifiers, lead = await self._who(tx, wish)
         person = lead.id if lead else None
-        stop = _Stop(identifiers, wish.channel, wish.scope, person, wish.occurred_at, wish.evidence)
+        stop = _Stop(identifiers, wish.channel, wish.scope, person, actor, wish.occurred_at, wish.evidence)
         return await self._take(tx, stop)
 
     async def heard(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
@@ -80,6 +81,8 @@ class OptOuts:
                 "voice",
                 "seller",
                 person,
+                # Nobody passed it on: we heard it from the person.
+                Actor("consumer"),
                 evidence={"phrase": cast(CallOptOutDetected, fact).phrase, "event_id": ids.show("evt", fact.id)},
             )
             new, _ = await self._take(tx, stop)
@@ -87,11 +90,11 @@ class OptOuts:
                 await self._cut_calls(tx, number.tag, "opt_out")
         return []
 
-    async def suppress_lead(self, tx: Tx, lead: Lead, source: str) -> tuple[list[UUID], list[UUID]]:
+    async def suppress_lead(self, tx: Tx, lead: Lead, source: str, actor: Actor) -> tuple[list[UUID], list[UUID]]:
         """Suppress the lead's numbers and cut its open calls: (suppressions, calls)."""
         number = Identifier("phone", lead.row.number_tag)
         made = await suppress(
-            tx, self._log, [number], scope="seller", source=source, tag_version=self._vault.tag_version
+            tx, self._log, [number], scope="seller", source=source, tag_version=self._vault.tag_version, actor=actor
         )
         return made, list(await self._cut_calls(tx, number.tag, source))
 
@@ -114,6 +117,7 @@ class OptOuts:
             scope=stop.scope,
             source=stop.channel,
             tag_version=self._vault.tag_version,
+            actor=stop.actor,
         )
         shown = [ids.show("sup", one) for one in made]
         cut: list[UUID] = []
@@ -140,7 +144,7 @@ class OptOuts:
             fact = LeadOptedOut(
                 subject_id=lead.id,
                 story=lead.story(status="opted_out"),
-                actor=Actor("consumer"),
+                actor=stop.actor,
                 channel=stop.channel,
                 scope=stop.scope,
                 suppression_ids=suppressions,

@@ -1,9 +1,12 @@
 """Post-backs: conversion, dnc, reconnect, disposition."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
+
+import orjson
 
 from offhook import ids
 from offhook.compliance.suppression import taking_turns
@@ -21,10 +24,10 @@ from offhook.sync.wire import OptOutIn, PostBackIn
 KEPT = timedelta(days=30)
 """How long a post-back waits for a lead that has not come yet."""
 
-Reconnect = Callable[[Tx, Lead, datetime], Awaitable[datetime]]
+Reconnect = Callable[[Tx, Lead, datetime, Actor], Awaitable[datetime]]
 """Start the lead's cadence anew from this instant on; when its next attempt is due."""
 LeadOfCall = Callable[[Tx, UUID], Awaitable[UUID | None]]
-SetDisposition = Callable[[Tx, Lead, dict[str, Any]], Awaitable[bool]]
+SetDisposition = Callable[[Tx, Lead, dict[str, Any], Actor], Awaitable[bool]]
 """Note the disposition on the lead's latest call; whether there was one."""
 
 _WRONG_NUMBER = "phone cannot be a number; send it like +14155550123."
@@ -36,6 +39,15 @@ async def purge_postbacks(tx: EngineTx) -> int:
     Nothing is left of them: sent once more, each is a new word.
     """
     return await store.purge_postbacks(tx, KEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class _PostBack:
+    """A word of the CRM under our id, and by whose key it came."""
+
+    id: UUID
+    said: PostBackIn
+    actor: Actor
 
 
 class PostBacks:
@@ -60,8 +72,8 @@ class PostBacks:
         self._lead_of_call = lead_of_call
         self._set_disposition = set_disposition
 
-    async def take(self, tx: Tx, said: PostBackIn) -> tuple[int, dict[str, Any]]:
-        """Apply it: the HTTP status (201 new, 200 repeated, 202 its lead is not here yet) and the answer.
+    async def take(self, tx: Tx, said: PostBackIn, actor: Actor) -> tuple[int, dict[str, Any]]:
+        """Apply what `actor` posted: the HTTP status (201 new, 200 repeated, 202 its lead is not here yet) and the answer.
 
         Raises Conflict `suppressed` or `converted` for a reconnect that is not allowed; nothing is kept of it then.
         """
@@ -74,8 +86,8 @@ class PostBacks:
                 return 200, {**known[1], "duplicate": True}
         id = ids.new()
         lead = await self._find(tx, said)
-        content = None if lead else self._vault.seal_own(tx, said.model_dump_json().encode(), _place(id))
-        answer = await self._apply(tx, id, said, lead)
+        content = None if lead else self._vault.seal_own(tx, _kept(said, actor), _place(id))
+        answer = await self._apply(tx, _PostBack(id, said, actor), lead)
         await store.insert_postback(
             tx,
             id=id,
@@ -90,7 +102,7 @@ class PostBacks:
         return 201 if lead or answer["applied"] else 202, {**answer, "duplicate": False}
 
     async def lead_came(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Within(LeadAccepted): apply what the CRM said about this lead before the lead itself came."""
+        """Within(LeadAccepted): apply what the CRM said about this lead before the lead itself came, in its name."""
         refs = {
             self._vault.tag(tx.tenant, "ref", cast(LeadAccepted, one.fact).client_ref_id): one.fact.subject_id
             for one in events
@@ -98,40 +110,43 @@ class PostBacks:
         since = tx.now - KEPT
         for tag in await store.refs_waiting(tx, list(refs), since):
             for id, sealed in await store.waiting(tx, tag, since):
-                said = PostBackIn.model_validate_json(self._vault.open_own(sealed, _place(id)))
+                post_back = _PostBack(id, *_read(self._vault.open_own(sealed, _place(id))))
                 lead = (await self._people.of(tx, [refs[tag]]))[refs[tag]]
-                await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, id, said, lead))
+                await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, post_back, lead))
 
-    async def _apply_late(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
+    async def _apply_late(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
         try:
-            return await self._apply(tx, id, said, lead)
+            return await self._apply(tx, post_back, lead)
         except (Conflict, Invalid) as refusal:
             # A word that cannot be obeyed must not keep the lead out.
-            return _answer(id, lead.row.status, applied=False, reason=refusal.code)
+            return _answer(post_back.id, lead.row.status, applied=False, reason=refusal.code)
 
-    async def _apply(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead | None) -> dict[str, Any]:
+    async def _apply(self, tx: Tx, post_back: _PostBack, lead: Lead | None) -> dict[str, Any]:
+        id, said = post_back.id, post_back.said
         if lead is None:
-            return await self._apply_to_nobody(tx, id, said)
+            return await self._apply_to_nobody(tx, post_back)
         if not lead.details:
             return _answer(id, "erased", applied=False, reason="erased")
         match said.type:
             case "conversion":
-                return await self._convert(tx, id, said, lead)
+                return await self._convert(tx, post_back, lead)
             case "dnc":
-                return await self._dnc(tx, id, lead)
+                return await self._dnc(tx, post_back, lead)
             case "reconnect":
-                return await self._connect_again(tx, id, said, lead)
+                return await self._connect_again(tx, post_back, lead)
             case "disposition":
-                noted = await self._set_disposition(tx, lead, said.data)
+                noted = await self._set_disposition(tx, lead, said.data, post_back.actor)
                 return _answer(id, lead.row.status, applied=noted, reason=None if noted else "no_call_yet")
 
-    async def _apply_to_nobody(self, tx: Tx, id: UUID, said: PostBackIn) -> dict[str, Any]:
+    async def _apply_to_nobody(self, tx: Tx, post_back: _PostBack) -> dict[str, Any]:
+        id, said = post_back.id, post_back.said
         if said.type == "dnc" and said.phone:
-            _, stopped = await self._opt_outs.take(tx, OptOutIn(channel="crm", phone=said.phone))
+            _, stopped = await self._opt_outs.take(tx, OptOutIn(channel="crm", phone=said.phone), post_back.actor)
             return _answer(id, None, cancelled=stopped["attempts_cancelled"], cut=len(stopped["calls_cut"]))
         return _answer(id, None, applied=False, reason="unknown_lead")
 
-    async def _convert(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
+    async def _convert(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
+        id, said = post_back.id, post_back.said
         if lead.row.status == "converted" or _older(said, lead):
             return _answer(
                 id,
@@ -147,7 +162,7 @@ class PostBacks:
         fact = LeadConverted(
             subject_id=lead.id,
             story=lead.story(status=status),
-            actor=Actor("api_key"),
+            actor=post_back.actor,
             postback_id=ids.show("psb", id),
             value_micros=value if isinstance(value, int) else None,
             currency=currency if isinstance(currency, str) else None,
@@ -155,15 +170,16 @@ class PostBacks:
         events = await self._log.append(tx, [fact])
         return _answer(id, status, cancelled=cancelled_by(events))
 
-    async def _dnc(self, tx: Tx, id: UUID, lead: Lead) -> dict[str, Any]:
-        made, cut = await self._opt_outs.suppress_lead(tx, lead, "crm")
+    async def _dnc(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
+        id = post_back.id
+        made, cut = await self._opt_outs.suppress_lead(tx, lead, "crm", post_back.actor)
         if lead.row.status in ("dnc", "opted_out"):
             return _answer(id, lead.row.status, cut=len(cut))
         await settle(tx, lead.id, "dnc", "dnc", tx.now)
         fact = LeadDncAdded(
             subject_id=lead.id,
             story=lead.story(status="dnc"),
-            actor=Actor("api_key"),
+            actor=post_back.actor,
             postback_id=ids.show("psb", id),
             scope="seller",
             suppression_ids=[ids.show("sup", one) for one in made],
@@ -171,7 +187,8 @@ class PostBacks:
         events = await self._log.append(tx, [fact])
         return _answer(id, "dnc", cancelled=cancelled_by(events), cut=len(cut))
 
-    async def _connect_again(self, tx: Tx, id: UUID, said: PostBackIn, lead: Lead) -> dict[str, Any]:
+    async def _connect_again(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
+        id, said = post_back.id, post_back.said
         if lead.row.status in ("opted_out", "dnc"):
             raise Conflict("suppressed", "The person said stop; a suppression is never undone by a post-back.")
         if lead.row.status == "rejected":
@@ -180,12 +197,12 @@ class PostBacks:
             raise Conflict("converted", "The lead is converted; send data.reopen: true to call it again.")
         if _older(said, lead):
             return _answer(id, lead.row.status, applied=False, reason="outdated")
-        due_at = await self._reconnect(tx, lead, _instant(said.data.get("at")) or tx.now)
+        due_at = await self._reconnect(tx, lead, _instant(said.data.get("at")) or tx.now, post_back.actor)
         await settle(tx, lead.id, "scheduled", "reconnect", said.occurred_at or tx.now, next_attempt_at=due_at)
         fact = LeadReconnectRequested(
             subject_id=lead.id,
             story=lead.story(status="scheduled"),
-            actor=Actor("api_key"),
+            actor=post_back.actor,
             postback_id=ids.show("psb", id),
             due_at=due_at,
         )
@@ -255,6 +272,16 @@ def _answer(
         "effect": {"lead_status": status, "attempts_cancelled": cancelled, "calls_cut": cut},
         "reason": reason,
     }
+
+
+def _kept(said: PostBackIn, actor: Actor) -> bytes:
+    """The word as it waits for its lead, with whose it is."""
+    return orjson.dumps({"said": said.model_dump(mode="json"), "actor": [actor.type, actor.id]})
+
+
+def _read(kept: bytes) -> tuple[PostBackIn, Actor]:
+    found = orjson.loads(kept)
+    return PostBackIn.model_validate(found["said"]), Actor(*found["actor"])
 
 
 def _place(id: UUID) -> bytes:
