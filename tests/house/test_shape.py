@@ -11,6 +11,7 @@ OPEN_HALLWAYS = (
     "offhook.compliance.suppression",
     "offhook.compliance.verdict",
     "offhook.events.catalogue",
+    "offhook.http.batch",
     "offhook.http.problems",
     "offhook.http.resources",
     "offhook.jobs.outcome",

@@ -2,9 +2,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from psycopg.errors import DeadlockDetected
 from tests.journeys.stage import until_waiting
 
-from offhook.db import Database
+from offhook.db import Database, Tenant, Tx
+from offhook.http import Answer
+from offhook.http.batch import Batch, Batches, Operation
 
 
 async def test_an_object_is_found_by_our_id_and_by_the_customers(api: Any) -> None:
@@ -144,6 +147,19 @@ async def test_a_batch_is_kept_once_under_its_idempotency_key(api: Any) -> None:
 
     assert again.json == first.json
     assert len((await api.get("/v1/things")).json["data"]) == 1
+
+
+async def test_a_batch_that_embraced_another_transaction_is_left_to_run_again_whole(
+    database: Database, tenant: Tenant
+) -> None:
+    async def embrace(tx: Tx, operation: Operation) -> Answer:
+        raise DeadlockDetected
+
+    batch = Batch.read({"operations": [{"op": "create", "body": {}}]})
+
+    with pytest.raises(DeadlockDetected):
+        async with database.transaction(tenant) as tx:
+            await Batches(embrace).run(tx, batch)
 
 
 @pytest.mark.parametrize("operations", [[], [{"op": "create"}] * 1001, [{"op": "destroy"}]])

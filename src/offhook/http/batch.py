@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from psycopg.errors import DeadlockDetected
 from pydantic import Field
 
 from offhook.db import Tx
@@ -55,7 +56,10 @@ class Batches:
     run_one: Callable[[Tx, Operation], Awaitable[Answer]]
 
     async def run(self, tx: Tx, batch: Batch) -> dict[str, Any]:
-        """The answer: `results`, one per operation, in order. Raises Unavailable when the database goes away."""
+        """The answer: `results`, one per operation, in order.
+
+        Raises Unavailable when the database goes away, and DeadlockDetected for the door to run all of it again.
+        """
         results: list[dict[str, Any]] = []
         try:
             async with tx.savepoint():
@@ -71,7 +75,7 @@ class Batches:
         try:
             async with tx.savepoint():
                 return await self.run_one(tx, operation)
-        except Unavailable:
+        except (Unavailable, DeadlockDetected):
             raise
         except Exception as failure:
             if tx.connection.closed or tx.connection.broken:

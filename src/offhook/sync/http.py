@@ -1,5 +1,6 @@
 """The paths of post-backs, opt-outs and suppressions."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,15 +9,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from offhook import clock, ids
 from offhook.compliance.suppression import page as suppressions_page
 from offhook.db import Tx
+from offhook.errors import Fault, Invalid
 from offhook.events import Actor
-from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
+from offhook.http import Answer, Caller, Door, Page, caller, listed, page
+from offhook.http.batch import Batch, Batches, Operation
 from offhook.sync.optouts import OptOuts
 from offhook.sync.postbacks import PostBacks
 from offhook.sync.wire import OptOutIn, PostBackIn
-
-
-class PostBackBatch(Wire):
-    operations: list[dict[str, Any]]
 
 
 def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
@@ -27,6 +26,19 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
     async def post_back(request: Request, said: PostBackIn, who: Annotated[Caller, caller("sync:write")]) -> Response:
         async def act(tx: Tx) -> Answer:
             return Answer(*await post_backs.take(tx, said, _actor(who)))
+
+        return await door.write(request, who, act)
+
+    @api.post("/postbacks/batch", tags=["sync"])
+    async def post_back_batch(request: Request, body: Batch, who: Annotated[Caller, caller("sync:write")]) -> Response:
+        """Each `create` is one post-back. Those that repeat one another are applied once."""
+
+        async def one(tx: Tx, operation: Operation) -> Answer:
+            return Answer(*await post_backs.take(tx, _said(operation), _actor(who)))
+
+        async def act(tx: Tx) -> Answer:
+            await post_backs.take_turns(tx, _readable(body))
+            return Answer(200, await Batches(one).run(tx, body))
 
         return await door.write(request, who, act)
 
@@ -50,6 +62,22 @@ def router(door: Door, post_backs: PostBacks, opt_outs: OptOuts) -> APIRouter:
         return await door.read(who, read)
 
     return api
+
+
+def _said(operation: Operation) -> PostBackIn:
+    if operation.op != "create" or operation.id is not None:
+        detail = 'A post-back is only created: {"op": "create", "body": {…}}.'
+        raise Invalid([Fault("op", "bad_operation", detail)])
+    return PostBackIn.read(operation.body)
+
+
+def _readable(batch: Batch) -> list[PostBackIn]:
+    """The post-backs of the batch without those that are none; these are refused when it is their turn."""
+    found = []
+    for operation in batch.operations:
+        with suppress(Invalid):
+            found.append(_said(operation))
+    return found
 
 
 def _actor(who: Caller) -> Actor:

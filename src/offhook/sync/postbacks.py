@@ -77,11 +77,9 @@ class PostBacks:
 
         Raises Conflict `suppressed` or `converted` for a reconnect that is not allowed; nothing is kept of it then.
         """
-        external = (
-            self._vault.tag(tx.tenant, "external", f"{said.type}:{said.external_ref}") if said.external_ref else None
-        )
+        external = self._external(tx, said)
         if external:
-            await store.take_turn(tx, external)
+            await store.take_turns(tx, [external])
             if known := await store.find_postback(tx, said.type, external):
                 return 200, {**known[1], "duplicate": True}
         id = ids.new()
@@ -100,6 +98,15 @@ class PostBacks:
             answer=answer,
         )
         return 201 if lead or answer["applied"] else 202, {**answer, "duplicate": False}
+
+    async def take_turns(self, tx: Tx, words: Sequence[PostBackIn]) -> None:
+        """Take the turns of all that these speak of, before the first of many is taken in one transaction.
+
+        References, then numbers, each in the one order that everybody keeps: taken word by word, two batches, or a
+        batch and a dispatch, would embrace.
+        """
+        await store.take_turns(tx, [tag for said in words if (tag := self._external(tx, said))])
+        await taking_turns(tx, [tag for said in words if (tag := await self._number(tx, said))])
 
     async def lead_came(self, tx: Tx, events: Sequence[Event]) -> None:
         """Within(LeadAccepted): apply what the CRM said about this lead before the lead itself came, in its name."""
@@ -208,6 +215,21 @@ class PostBacks:
         )
         await self._log.append(tx, [fact])
         return _answer(id, "scheduled")
+
+    def _external(self, tx: Tx, said: PostBackIn) -> bytes | None:
+        ref = said.external_ref
+        return self._vault.tag(tx.tenant, "external", f"{said.type}:{ref}") if ref else None
+
+    async def _number(self, tx: Tx, said: PostBackIn) -> bytes | None:
+        """The tag of the number that it speaks of; None where nobody knows it, or it cannot be read."""
+        if said.phone:
+            phone = parse(said.phone)
+            return None if isinstance(phone, NotAPhone) else self._vault.tag(tx.tenant, "phone", phone.e164)
+        try:
+            found = await self._named(tx, said)
+        except Invalid:
+            return None
+        return found.row.number_tag if found else None
 
     async def _find(self, tx: Tx, said: PostBackIn) -> Lead | None:
         """The lead that it speaks of, its number's turn taken before its row, as a dispatch does."""

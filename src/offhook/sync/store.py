@@ -1,5 +1,6 @@
 """The SQL of post-backs and opt-outs."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,9 +10,12 @@ from psycopg.types.json import Jsonb
 from offhook.db import EngineTx, Tx
 
 
-async def take_turn(tx: Tx, tag: bytes) -> None:
-    """Post-backs about one lead or one external reference take turns until the commit."""
-    await tx.run("select pg_advisory_xact_lock(hashtextextended(encode(%(tag)b, 'hex'), 3))", {"tag": tag})
+async def take_turns(tx: Tx, tags: Collection[bytes]) -> None:
+    """Post-backs with one external reference take turns until the commit; several references in one order for everybody."""
+    await tx.run(
+        "select pg_advisory_xact_lock(hashtextextended(encode(tag, 'hex'), 3)) from unnest(%(tags)b::bytea[]) tag order by tag",
+        {"tags": sorted(set(tags))},
+    )
 
 
 async def find_postback(tx: Tx, type: str, external_tag: bytes) -> tuple[UUID, dict[str, Any]] | None:
