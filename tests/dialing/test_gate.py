@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from psycopg.errors import DeadlockDetected
 from tests.journeys.invariants import contacts_after_stop
 from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side, until_waiting
 
@@ -77,6 +78,24 @@ async def test_opt_outs_that_race_with_many_dials_are_never_followed_by_one(stag
 
     assert contacts_after_stop(await stage.events()) == []
     assert {await stage.status(lead) for lead in stage.phones} == {"opted_out"}
+
+
+async def test_a_dispatch_that_embraced_another_transaction_is_made_again(
+    stage: Stage, a_lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.send(a_lead(phone=NO_ANSWER))
+    begin, embraces = stage.house.calls.begin, [DeadlockDetected()]
+
+    async def embraced(tx: Any, new: Any) -> Any:
+        orders = await begin(tx, new)
+        if embraces:
+            raise embraces.pop()
+        return orders
+
+    monkeypatch.setattr(stage.house.calls, "begin", embraced)
+    await stage.house.dispatcher.drain(stage.tenant)
+
+    assert await stage.count("call.started") == 1
 
 
 async def test_a_suppressed_number_is_not_dialed_by_any_door(stage: Stage, a_lead: Lead) -> None:

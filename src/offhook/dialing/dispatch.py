@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from psycopg.errors import DeadlockDetected
+
 from offhook import ids, routing
 from offhook.calls import Calls, NewCall
 from offhook.clock import Ahead
@@ -27,6 +29,7 @@ from offhook.providers import DialOrder
 
 LOOK_S = 1.0
 BATCH = 100
+_EMBRACES = 3
 GRACE = timedelta(seconds=180)
 """How long a lease outlives the longest that its call can last: the sweep has ended a silent call before that."""
 
@@ -96,6 +99,15 @@ class Dispatcher:
 
     async def dispatch(self, tenant: Tenant, campaign_id: UUID) -> int:
         """One batch of one campaign: how many attempts moved (dialed, put off or barred)."""
+        for _ in range(_EMBRACES):
+            try:
+                return await self._dispatch(tenant, campaign_id)
+            except DeadlockDetected:
+                # Two transactions waited for each other; ours was undone whole, and the other is through by now.
+                continue
+        return await self._dispatch(tenant, campaign_id)
+
+    async def _dispatch(self, tenant: Tenant, campaign_id: UUID) -> int:
         async with self._database.transaction(tenant) as tx:
             await store.lock_campaign(tx, campaign_id)
             (campaign,) = await store.campaigns(tx, by_id=[campaign_id])
