@@ -1,5 +1,6 @@
 """Everybody who says stop, on whatever channel and however they are named."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -7,13 +8,16 @@ from uuid import UUID
 import orjson
 import pytest
 from tests.journeys.invariants import contacts_after_stop
-from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, TRANSFERRED, Stage, side_by_side
+from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, TRANSFERRED, Stage, side_by_side, until_waiting
 
 from offhook import ids
+from offhook.compliance.suppression import taking_turns
+from offhook.events import Actor
 from offhook.leads import LeadIn
 from offhook.privacy import ERASED, KeyRing, PersonKey, Vault
 from offhook.providers import CallReport
 from offhook.providers.contract import InboundCall, Kind
+from offhook.sync.wire import OptOutIn
 
 Lead = Callable[..., LeadIn]
 CALLED = "+12025550100"
@@ -35,6 +39,18 @@ async def hear(stage: Stage, ref: str, *kinds: Kind, caller: str | None = NO_ANS
     async with stage.house.database.transaction(stage.tenant) as tx:
         await stage.house.calls.report(tx, account, reports)
     return ids.show("call", ids.call_of_platform(account, ref))
+
+
+async def hear_all(stage: Stage, *refs: str) -> None:
+    """The platform reports in one go that the callers of these calls say stop."""
+    (campaign,) = (await stage.get("/v1/campaigns"))["data"]
+    account = ids.read("pac", campaign["provider_account_id"])
+    reports = [
+        (account, [CallReport(key=f"{ref}:stop", kind=Kind.OPT_OUT_PHRASE, platform_ref=ref, text="stop")])
+        for ref in refs
+    ]
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await stage.house.calls.report_all(tx, reports)
 
 
 async def says_stop_to_us(stage: Stage, ref: str = "their-7", caller: str | None = NO_ANSWER) -> str:
@@ -240,6 +256,37 @@ async def test_a_caller_without_a_number_stops_nobody_else(stage: Stage, a_lead:
 
     stopped = {one["id"] for one in await stage.calls() if one["stop_requested_at"]}
     assert (stopped, await stage.status(lead)) == ({call}, "scheduled")
+
+
+async def test_a_stop_that_is_heard_and_posted_at_once_is_obeyed_by_both(stage: Stage, a_lead: Lead) -> None:
+    await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.passes(seconds=10)
+    call = await hear(stage, "their-7", Kind.INBOUND_RINGING, Kind.ANSWERED)
+
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await taking_turns(tx, [stage.house.vault.tag(stage.tenant, "phone", NO_ANSWER)])
+        heard = asyncio.create_task(hear(stage, "their-7", Kind.OPT_OUT_PHRASE))
+        await until_waiting(stage.house.database)
+        _, told = await stage.house.opt_outs.take(tx, OptOutIn(channel="web", phone=NO_ANSWER), Actor("api_key"))
+    await heard
+
+    assert call in told["calls_cut"]
+    assert await stage.count("call.opt_out_detected") == 1
+    assert await stage.count("lead.opted_out") == 1
+
+
+async def test_stops_heard_in_several_calls_take_the_turns_of_their_numbers_in_one_order(stage: Stage) -> None:
+    callers = {"first": NO_ANSWER, "second": BUSY}
+    for ref, caller in callers.items():
+        await hear(stage, ref, Kind.INBOUND_RINGING, Kind.ANSWERED, caller=caller)
+
+    await side_by_side(
+        *[lambda: hear_all(stage, "first", "second"), lambda: hear_all(stage, "second", "first")],
+        *[lambda one=phone: opt_out(stage, 201, phone=one) for phone in callers.values()],
+    )
+
+    assert await stage.count("call.opt_out_detected") == 2
+    assert await stage.count("suppression.added") == 2
 
 
 async def test_what_a_caller_said_is_kept_as_evidence_under_their_own_key(stage: Stage) -> None:

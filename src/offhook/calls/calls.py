@@ -105,7 +105,13 @@ class Calls:
 
     async def report(self, tx: Tx, account_id: UUID, reports: Sequence[CallReport]) -> int:
         """Believe what the account's platform says; how many reports were new. Late and repeated ones are harmless."""
-        return await self._reports.take(tx, account_id, reports)
+        (new,) = await self.report_all(tx, [(account_id, reports)])
+        return new
+
+    async def report_all(self, tx: Tx, said: Sequence[tuple[UUID, Sequence[CallReport]]]) -> list[int]:
+        """`report` for each (account, reports) in one transaction, in order; begin it with this, before rows are locked."""
+        await self._reports.take_turns(tx, said)
+        return [await self._reports.take(tx, account_id, reports) for account_id, reports in said]
 
     async def stop(
         self, tx: Tx, reason: StopReason, *, number_tag: bytes | None = None, lead_id: UUID | None = None

@@ -17,6 +17,7 @@ from offhook import ids, jobs
 from offhook.calls import handover, reasons, state, store, transfers
 from offhook.calls.book import Book, Changed
 from offhook.calls.call import About, Call, Told
+from offhook.compliance.suppression import taking_turns
 from offhook.db import Tx, Wakeups
 from offhook.events import Fact
 from offhook.events.catalogue.calls import CallQualificationThresholdMet
@@ -56,6 +57,25 @@ class Reports:
         by_call = await self._by_call(tx, account_id, list(fresh.values()))
         await self.apply(tx, by_call, account_id=account_id)
         return len(fresh)
+
+    async def take_turns(self, tx: Tx, said: Sequence[tuple[UUID, Sequence[CallReport]]]) -> None:
+        """Take the turns of all numbers that say stop in these reports, before any of them is taken.
+
+        Numbers before rows, as an opt-out and a dispatch take them: the other order would embrace one.
+        """
+        numbers: list[bytes] = []
+        for account_id, reports in said:
+            stops = [report for report in reports if report.kind is Kind.OPT_OUT_PHRASE]
+            if not stops:
+                continue
+            calls = [call for call in await self._calls_of(tx, account_id, stops) if call]
+            numbers += [row.number_tag for row in await store.read(tx, calls)]
+            # The call may begin with these very reports.
+            for report, call in zip(reports, await self._calls_of(tx, account_id, reports), strict=True):
+                if call in calls and report.inbound:
+                    numbers.append(self._number_tag(tx, call, report.inbound.caller))
+        if numbers:
+            await taking_turns(tx, numbers)
 
     async def apply(
         self, tx: Tx, by_call: Mapping[UUID, Sequence[CallReport]], *, account_id: UUID | None = None
@@ -118,12 +138,8 @@ class Reports:
         tx.on_commit(lambda: self._wakeups.send("jobs", tx.tenant))
 
     async def _by_call(self, tx: Tx, account_id: UUID, reports: Sequence[CallReport]) -> dict[UUID, list[CallReport]]:
-        nameless = {report.platform_ref for report in reports if report.call_id is None and report.platform_ref}
-        named = await store.named_by(tx, account_id, sorted(nameless)) if nameless else {}
         by_call: dict[UUID, list[CallReport]] = defaultdict(list)
-        for report in reports:
-            ref = report.platform_ref
-            found = report.call_id or (named.get(ref) or ids.call_of_platform(account_id, ref) if ref else None)
+        for report, found in zip(reports, await self._calls_of(tx, account_id, reports), strict=True):
             if found is None:
                 await self._count_strangers(tx, account_id, [None])
                 continue
@@ -131,6 +147,20 @@ class Reports:
                 await self._receive(tx, account_id, found, report)
             by_call[found].append(report)
         return dict(by_call)
+
+    async def _calls_of(self, tx: Tx, account_id: UUID, reports: Sequence[CallReport]) -> list[UUID | None]:
+        """The call that each report speaks of, whether anybody knows it or not; None where it names none."""
+        nameless = {report.platform_ref for report in reports if report.call_id is None and report.platform_ref}
+        named = await store.named_by(tx, account_id, sorted(nameless)) if nameless else {}
+        return [
+            report.call_id or (named.get(ref) or ids.call_of_platform(account_id, ref) if ref else None)
+            for report in reports
+            for ref in [report.platform_ref]
+        ]
+
+    def _number_tag(self, tx: Tx, call_id: UUID, caller: str | None) -> bytes:
+        """The tag of who calls us; of a withheld number, one that this call alone has."""
+        return self._vault.tag(tx.tenant, "phone", caller or f"withheld:{call_id}")
 
     async def _receive(self, tx: Tx, account_id: UUID, call_id: UUID, report: CallReport) -> None:
         """Begin the call that somebody makes to us; nothing when it began before."""
@@ -145,7 +175,7 @@ class Reports:
             campaign_id=None,
             attempt_id=None,
             account_id=account_id,
-            number_tag=self._vault.tag(tx.tenant, "phone", caller or f"withheld:{call_id}"),
+            number_tag=self._number_tag(tx, call_id, caller),
             provider=account.platform,
             attempt_n=0,
             ring_timeout_s=60,

@@ -21,7 +21,7 @@ from offhook.providers.registry import Providers
 class Calls(Protocol):
     """What these doors need of the room of calls."""
 
-    async def report(self, tx: Tx, account_id: UUID, reports: Sequence[CallReport]) -> int: ...
+    async def report_all(self, tx: Tx, said: Sequence[tuple[UUID, Sequence[CallReport]]]) -> list[int]: ...
 
     async def shown(self, tx: Tx, call_id: UUID, *, personal: bool) -> dict[str, Any]: ...
 
@@ -69,11 +69,8 @@ def router(door: Door, database: Database, providers: Providers, calls: Calls, d
 
 
 def _add_callbacks(api: APIRouter, rooms: _Rooms) -> None:
-    async def take(tx: Tx, said: Sequence[tuple[UUID, list[CallReport]]]) -> list[int]:
-        return [await rooms.calls.report(tx, account, reports) for account, reports in said]
-
     # Callbacks that arrive together share their commits; each is durable before it is answered.
-    group: GroupCommit[tuple[UUID, list[CallReport]], int] = GroupCommit(rooms.database, take)
+    group: GroupCommit[tuple[UUID, list[CallReport]], int] = GroupCommit(rooms.database, rooms.calls.report_all)
 
     @api.post("/in/{key}/{account}", tags=["callbacks"], name="A platform calls back")
     async def call_back(key: str, account: str, request: Request) -> Response:
