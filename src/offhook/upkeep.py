@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-import psycopg
-
 from offhook.db import Database, EngineTx
 from offhook.errors import Unavailable
 from offhook.events.store import read_epoch
@@ -35,7 +33,7 @@ class Upkeep:
                 await self._refresh_statistics()
                 if rounds % (EVERY_S // STATISTICS_EVERY_S) == 0:
                     await self.once()
-            except (Unavailable, psycopg.errors.QueryCanceled):
+            except Unavailable:
                 get("upkeep").warning("upkeep_put_off")
 
     async def once(self) -> None:

@@ -231,3 +231,16 @@ async def test_a_restart_of_the_database_costs_no_request_once_it_answers_again(
 
     async with database.transaction(tenant) as tx:
         assert tx.now is not None
+
+
+@pytest.mark.parametrize("way", ["engine", "engine_each"])
+async def test_a_statement_that_takes_too_long_is_told_as_unavailable(database: Database, way: str) -> None:
+    async def dawdle() -> None:
+        async with getattr(database, way)() as tx:
+            await tx.run("set statement_timeout = '1ms'")
+            await tx.run("select pg_sleep(5)")
+
+    with pytest.raises(Unavailable) as told:
+        await dawdle()
+
+    assert told.value.code == "database_slow"

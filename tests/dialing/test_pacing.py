@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.journeys.invariants import broken, calls_out, leases, live_transfers, most_at_once
-from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side
+from tests.journeys.stage import NO_ANSWER, PATIENCE_S, TRANSFERRED, Stage, side_by_side
 
 from offhook.db import Tenant
 from offhook.leads import LeadIn
@@ -237,3 +237,17 @@ async def test_two_dispatchers_at_once_dial_an_attempt_once(stage: Stage, a_lead
 
     assert [attempt["n"] for attempt in await stage.attempts(lead)] == [1]
     assert await stage.count("call.started") == 1
+
+
+async def test_the_loop_dials_by_itself_what_is_due(stage: Stage, a_lead: Lead) -> None:
+    loop = asyncio.create_task(stage.house.dispatcher.run())
+    try:
+        (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+        async with asyncio.timeout(PATIENCE_S):
+            while not await stage.count("call.started"):
+                assert not loop.done()
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+
+    assert await stage.status(lead) in ("dialing", "in_call")

@@ -26,6 +26,7 @@ BUSY_S = 10.0
 AWAY_S = 0.2
 """How long it waits for another connection after a dead one: where one was lost to a restart, the next is there or soon made."""
 
+_SLOW = "The database took longer than a statement may; nothing was done, try again."
 _AWAY = (psycopg.OperationalError, PoolTimeout)
 # What a transaction sees and how an instant is spelt is ours to say, whatever the server's owner prefers: a lock taken
 # under an older snapshot would guard nothing, and the driver reads no date style but this.
@@ -168,6 +169,8 @@ class Database:
         connection = await _take(self._engine, BUSY_S)
         try:
             yield EngineTx(connection, datetime.now(UTC))
+        except psycopg.errors.QueryCanceled:
+            raise Unavailable("database_slow", _SLOW) from None
         except psycopg.OperationalError:
             if connection.closed or connection.broken:
                 raise Unavailable("database_away", "The database went away; write the same again.") from None
@@ -258,6 +261,8 @@ async def _ending(tx: EngineTx) -> AsyncIterator[None]:
         await _roll_back(tx.connection)
         if isinstance(failure, psycopg.OperationalError) and (tx.connection.closed or tx.connection.broken):
             raise Unavailable("database_away", "The database went away; send the same request again.") from None
+        if isinstance(failure, psycopg.errors.QueryCanceled):
+            raise Unavailable("database_slow", _SLOW) from None
         raise
     tx.committed()
 

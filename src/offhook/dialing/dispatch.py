@@ -70,8 +70,8 @@ class Dispatcher:
                 dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in mine))
                 if any(dialed):
                     continue
-            except Unavailable:
-                get("dialing").warning("database_away")
+            except (Unavailable, DeadlockDetected) as failure:
+                get("dialing").warning("look_put_off", why=type(failure).__name__)
             await self._sleep()
 
     async def drain(self, tenant: Tenant) -> bool:

@@ -53,15 +53,26 @@ async def campaigns(
 async def campaigns_and_plans(
     tx: Tx, *, by_id: Sequence[UUID], external_ids: Sequence[str], default: bool
 ) -> list[tuple[CampaignRow, dict[str, Any]]]:
-    """Campaigns, each with the latest version of its cadence."""
+    """Campaigns, each with the latest version of its cadence, which this transaction need not read again."""
     rows = await tx.rows(
-        f"select {CAMPAIGN}, (select plan from cadence_version v where v.workspace_id = c.workspace_id and v.environment = c.environment"
-        "  and v.cadence_id = c.cadence_id order by number desc limit 1)"
-        " from campaign c where workspace_id = %(ws)s and environment = %(env)s"
+        f"select {CAMPAIGN}, v.number, v.plan from campaign c cross join lateral (select number, plan from cadence_version v"
+        "  where v.workspace_id = c.workspace_id and v.environment = c.environment and v.cadence_id = c.cadence_id"
+        "  order by number desc limit 1) v where workspace_id = %(ws)s and environment = %(env)s"
         " and (id = any(%(ids)b::uuid[]) or external_id = any(%(external)b::text[]) or (%(default)s and is_default))",
         {**tx.keys, "ids": list(by_id), "external": list(external_ids), "default": default},
     )
-    return [(CampaignRow(*row), plan) for *row, plan in rows]
+    found = [(CampaignRow(*row), number, plan) for *row, number, plan in rows]
+    _known_plans(tx).update({row.id: (row.cadence_id, number, plan) for row, number, plan in found})
+    return [(row, plan) for row, _, plan in found]
+
+
+Latest = tuple[UUID, int, dict[str, Any]]
+"""A cadence, the number of its latest version, and the plan."""
+
+
+def _known_plans(tx: Tx) -> dict[UUID, Latest]:
+    known: dict[UUID, Latest] = tx.notes.setdefault("dialing.latest_plans", {})
+    return known
 
 
 async def list_campaigns(tx: Tx, after: UUID | None, limit: int) -> list[CampaignRow]:
@@ -227,8 +238,11 @@ async def lock_campaign(tx: Tx, campaign_id: UUID) -> None:
     await tx.run("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 2))", {"id": campaign_id})
 
 
-async def latest_plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, int, dict[str, Any]]]:
+async def latest_plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[UUID, Latest]:
     """Per campaign: its cadence, the latest version's number and plan."""
+    known = _known_plans(tx)
+    if all(campaign in known for campaign in campaign_ids):
+        return {campaign: known[campaign] for campaign in campaign_ids}
     rows = await tx.rows(
         "select c.id, d.id, d.latest, v.plan from campaign c join cadence d on d.workspace_id = c.workspace_id"
         " and d.environment = c.environment and d.id = c.cadence_id join cadence_version v on v.workspace_id = d.workspace_id"

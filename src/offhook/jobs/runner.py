@@ -9,8 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import Unavailable
@@ -77,7 +75,7 @@ class Runner:
                     begun = await asyncio.gather(*(self._begin(tenant, BATCH) for tenant, s in waits if s <= 0))
                     any_ran = any(ran for ran, _ in begun)
                     wait = 0 if any_ran else min([LOOK_S, *(max(s, 0.01) for _, s in waits)])
-                except (Unavailable, psycopg.errors.QueryCanceled):
+                except Unavailable:
                     get("jobs").warning("look_put_off")
                 if wait:
                     await self._sleep(wait)
