@@ -84,6 +84,7 @@ async def measure(stage: Stage, load: Load) -> Figures:
     """Run the load on an empty sandbox. Raises MeasureFailed when the load fails or deliveries stay open."""
     await stage.empty()
     await _drained(stage)
+    await store.tidy(stage.database)
     before = await _read(stage)
     sent = await _loaded(stage, load)
     await _drained(stage)

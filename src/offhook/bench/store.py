@@ -47,6 +47,12 @@ async def transactions(connection: psycopg.AsyncConnection) -> int:
     return int(row[0])
 
 
+async def tidy(connection: psycopg.AsyncConnection) -> None:
+    """Clear away what an earlier load left, so that its vacuum and its checkpoint do not fall into the next one."""
+    await connection.execute("vacuum analyze")
+    await connection.execute("checkpoint")
+
+
 async def settings(connection: psycopg.AsyncConnection) -> dict[str, str]:
     """The settings that durability hangs on, as the server has them."""
     cursor = await connection.execute("select name, current_setting(name) from unnest(%s::text[]) name", [[*_SETTINGS]])
