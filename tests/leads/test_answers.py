@@ -111,3 +111,28 @@ async def test_an_answer_can_be_told_again_after_the_erasure_of_somebody_else(st
     await stage.post(f"/v1/leads/{gone['id']}/erase")
 
     assert await stage.post("/v1/leads", as_json(one.lead), 201, Idempotency_Key="k") == made
+
+
+async def test_a_batch_sent_again_under_its_key_is_answered_the_same_and_keeps_nobodys_name(stage: Stage) -> None:
+    one, other = Person.new(), Person(word(), word(), word(), word(), word(), word(), phone="+12075550148")
+    operations = [{"op": "create", "body": as_json(person.lead)} for person in (one, other, one)]
+    operations.append({"op": "create", "body": {**as_json(one.lead), "unheard_of": 1}})
+
+    made = await stage.post("/v1/leads/batch", {"operations": operations}, 200, Idempotency_Key="k")
+    again = await stage.post("/v1/leads/batch", {"operations": operations}, 200, Idempotency_Key="k")
+
+    assert again == made
+    assert [result["status"] for result in made["results"]] == [201, 201, 200, 422]
+    assert [result["body"].get("client_ref_id") for result in made["results"]] == [one.ref, other.ref, one.ref, None]
+    ((whose, text),) = await kept(stage)
+    assert (whose, [*says(text or b"", one), *says(text or b"", other)]) == (None, [])
+
+
+async def test_a_check_sent_again_under_its_key_is_answered_the_same(stage: Stage) -> None:
+    person = Person.new()
+
+    first = await stage.post("/v1/leads/check", as_json(person.lead), 200, Idempotency_Key="k")
+    await stage.post("/v1/leads", as_json(person.lead), 201)
+
+    assert await stage.post("/v1/leads/check", as_json(person.lead), 200, Idempotency_Key="k") == first
+    assert await stage.post("/v1/leads/check", as_json(person.lead), 200, Idempotency_Key="l") != first

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -73,14 +74,16 @@ class Door:
 
         What `work` raises rolls everything back and is remembered nowhere.
         """
+        return (await self.answer(request, who, work)).response()
+
+    async def answer(self, request: Request, who: Caller, work: Work) -> Answer:
+        """`write`, for an answer that is not to be kept as it is sent."""
         keyed = await once(request, who.tenant, self._vault)
         for _ in range(_EMBRACES):
-            try:
-                return (await self._answered(who, work, keyed)).response()
-            except DeadlockDetected:
-                # Two transactions waited for each other; ours was undone whole, and the other is through by now.
-                continue
-        return (await self._answered(who, work, keyed)).response()
+            with suppress(DeadlockDetected):
+                return await self._answered(who, work, keyed)
+            # Two transactions waited for each other; ours was undone whole, and the other is through by now.
+        return await self._answered(who, work, keyed)
 
     async def _answered(self, who: Caller, work: Work, keyed: Once | None) -> Answer:
         async with self._database.transaction(who.tenant) as tx:

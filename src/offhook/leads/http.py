@@ -1,7 +1,7 @@
 """The paths under /v1/leads that a lead itself answers; the verbs that touch a cadence are dialing's."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from psycopg.errors import DeadlockDetected
 
 from offhook import clock, ids
 from offhook.compliance.suppression import taking_turns
-from offhook.db import Database, GroupCommit, Tenant, Tx
+from offhook.db import Database, GroupCommit, Tx
 from offhook.errors import Fault, Invalid
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.problems import problem
@@ -68,15 +68,17 @@ def _add_door(api: APIRouter, door: Door, database: Database, leads: Leads) -> N
     @api.post("/batch")
     async def batch(request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
         read = [read_lead(body) for body in _bodies(await request.body(), request.headers.get("content-type", ""))]
-        answers = iter(await _ingest(database, leads, who.tenant, [lead for lead in read if isinstance(lead, LeadIn)]))
-        results = [_answer(one if isinstance(one, Refused) else next(answers)) for one in read]
-        return Answer(
-            200, {"results": [{"index": i, "status": a.status, "body": a.body} for i, a in enumerate(results)]}
-        ).response()
+
+        async def ingest(tx: Tx) -> Answer:
+            good = [lead for lead in read if isinstance(lead, LeadIn)]
+            answers = iter(await leads.ingest(tx, good) if good else [])
+            return _nameless([_answer(one if isinstance(one, Refused) else next(answers)) for one in read])
+
+        return _named(await _unraced(lambda: door.answer(request, who, ingest)), read).response()
 
     @api.post("/check")
-    async def check(lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
-        return await door.read(who, lambda tx: _check(tx, leads, lead))
+    async def check(request: Request, lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
+        return await door.write(request, who, lambda tx: _check(tx, leads, lead))
 
 
 def _add_import(api: APIRouter, door: Door, imports: Imports) -> None:
@@ -180,16 +182,6 @@ async def _check(tx: Tx, leads: Leads, lead: LeadIn) -> Answer:
             return Answer(200, {"object": "preflight", **matrix.shown()})
 
 
-async def _ingest(database: Database, leads: Leads, tenant: Tenant, batch: list[LeadIn]) -> list[Ingested]:
-    """Ingest in one transaction."""
-
-    async def once() -> list[Ingested]:
-        async with database.transaction(tenant) as tx:
-            return await leads.ingest(tx, batch)
-
-    return await _unraced(once) if batch else []
-
-
 async def _unraced(act: Callable[[], Awaitable[_T]]) -> _T:
     """What `act` comes to; done again when another request took one of its leads at the same moment."""
     for _ in range(_TRIES):
@@ -206,6 +198,24 @@ def _answer(one: Ingested) -> Answer:
             return Answer(200, body)
         case Refused(error):
             return problem(error)
+
+
+def _nameless(answers: Sequence[Answer]) -> Answer:
+    """A batch's answer as it may be kept under its Idempotency-Key: it is about many persons, so it names none."""
+    for answer in answers:
+        if "client_ref_id" in answer.body:
+            answer.body["client_ref_id"] = None
+    return Answer(
+        200, {"results": [{"index": i, "status": one.status, "body": one.body} for i, one in enumerate(answers)]}
+    )
+
+
+def _named(answer: Answer, read: Sequence[LeadIn | Refused]) -> Answer:
+    """The answer with the references of the request, which the same key stands for again."""
+    for lead, result in zip(read, answer.body["results"], strict=True):
+        if isinstance(lead, LeadIn) and "client_ref_id" in result["body"]:
+            result["body"]["client_ref_id"] = lead.client_ref_id
+    return answer
 
 
 def _bodies(content: bytes, content_type: str) -> list[object]:
