@@ -1,7 +1,7 @@
 """The pre-flight matrix: every check is asked, every failing code is told at once.
 
 A check is `pass`, `warn`, `defer` (not now) or `block` (never). Any block rejects, else any defer holds. The checks run
-in the order of `wiring.CHECKS`; each answers for a whole batch, so a check that needs the database asks it once.
+in the order of `wiring.checks`; each answers for a whole batch, so a check that needs the database asks it once.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
