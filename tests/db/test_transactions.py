@@ -244,3 +244,13 @@ async def test_a_statement_that_takes_too_long_is_told_as_unavailable(database: 
         await dawdle()
 
     assert told.value.code == "database_slow"
+
+
+async def test_a_list_is_planned_for_what_it_asks_and_everything_else_once(database: Database, tenant: Tenant) -> None:
+    modes = []
+
+    for reading in (False, True, False):
+        async with database.transaction(tenant, reading=reading) as tx:
+            modes.append(await tx.row("show plan_cache_mode"))
+
+    assert modes == [("force_generic_plan",), ("force_custom_plan",), ("force_generic_plan",)]

@@ -86,11 +86,11 @@ class Streams:
                 quiet_s += await _rest(listener)
 
     async def _now(self, who: Caller) -> Position:
-        async with self._database.transaction(who.tenant) as tx:
+        async with self._database.transaction(who.tenant, reading=True) as tx:
             return await store.now_position(tx)
 
     async def _next(self, who: Caller, wanted: Wanted, after: Position) -> tuple[list[EventRow], list[bytes]]:
-        async with self._database.transaction(who.tenant) as tx:
+        async with self._database.transaction(who.tenant, reading=True) as tx:
             rows = await store.after_position(tx, wanted, after, _BATCH)
             bodies = await opened(tx, self._vault, rows)
         return rows, [_message(row, body) for row, body in zip(rows, bodies, strict=True)]

@@ -65,7 +65,7 @@ class Door:
 
     async def read(self, who: Caller, work: Work) -> Response:
         """Run `work` in a transaction of the caller's tenant."""
-        async with self._database.transaction(who.tenant) as tx:
+        async with self._database.transaction(who.tenant, reading=True) as tx:
             answer = await work(tx)
         return answer.response()
 

@@ -45,7 +45,7 @@ class Replays:
         """One page in each transaction, so that nothing waits for the whole; safe to run again."""
         wanted, after = _wanted(job.args), None
         while True:
-            async with self._database.transaction(job.tenant) as tx:
+            async with self._database.transaction(job.tenant, reading=True) as tx:
                 rows = await delivery_store.dead_letters(tx, wanted, after, _PAGE)
                 done = (await progress.show(tx, job.id))["done"]
                 if rows:
