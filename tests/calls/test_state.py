@@ -111,6 +111,23 @@ def test_whatever_a_platform_says_in_whatever_order_a_call_ends_at_most_once(
 
 
 @given(beginnings, histories)
+def test_what_is_told_first_is_made_first_so_the_log_tells_it_in_its_sequence(
+    start: Call, history: list[CallReport]
+) -> None:
+    _, facts = told_of(start, *history)
+
+    made = [fact.id for fact in facts]
+    assert made == sorted(made)
+
+
+def test_a_machine_that_answers_has_answered_before_it_is_recognised() -> None:
+    _, (answered, recognised) = told_of(a_call(), said(Kind.ANSWERED, 9, answered_by="voicemail"))
+
+    assert types([answered, recognised]) == ["call.answered", "call.voicemail_detected"]
+    assert answered.id < recognised.id
+
+
+@given(beginnings, histories)
 def test_a_call_only_climbs(start: Call, history: list[CallReport]) -> None:
     ranks = [RANK[start.status]]
     call = start

@@ -46,3 +46,15 @@ async def test_a_subject_that_is_known_cannot_be_born_again(database: Database, 
 
     async with database.transaction(tenant) as tx:
         assert await tx.row("select count(*)::int from event") == (1,)
+
+
+async def test_facts_that_were_made_in_another_order_than_they_are_told_in_are_refused(
+    database: Database, tenant: Tenant, log: Log
+) -> None:
+    subject = ids.new()
+    later = CampaignStarted(subject_id=subject, name="Solar")
+    first = CampaignStarted(subject_id=subject, name="Solar")
+
+    with pytest.raises(AssertionError, match="was made before"):
+        async with database.transaction(tenant) as tx:
+            await log.append(tx, [first, later])

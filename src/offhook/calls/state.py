@@ -36,7 +36,8 @@ PLATFORM = Actor("provider")
 def advance(call: Call, report: CallReport) -> Step:
     """The call after this report, and what it makes true. Late and repeated reports give the same call and no facts.
 
-    `report.at` must be set. The same call and report give the same answer, always.
+    `report.at` must be set. The same call and report give the same answer, always. The facts stand in the order in which
+    they were made, so their ids ascend.
     """
     assert report.at is not None
     at = max(report.at, call.about.started_at)
@@ -108,24 +109,32 @@ def _ringing(call: Call, report: CallReport, at: datetime) -> Step:
 
 
 def _answered(call: Call, report: CallReport, at: datetime) -> Step:
-    after, moved = _climb(replace(call, answered_at=call.answered_at or at), "answered", "far_end_answered")
-    after, about_whom = _answered_by(after, report, at) if report.answered_by else (after, [])
-    if not moved:
-        return after, about_whom
-    delay_ms = round(max(timedelta(), at - call.about.started_at).total_seconds() * 1000)
-    answered = told.CallAnswered(**_say(after, at, moved), answered_by=after.answered_by, post_dial_delay_ms=delay_ms)
-    return after, [answered, *about_whom]
+    climbed, moved = _climb(replace(call, answered_at=call.answered_at or at), "answered", "far_end_answered")
+    after = _recognised(climbed, report)
+    # A fact is made in its place, for its id is minted then: the answer before what is said about it.
+    answered: list[Fact] = []
+    if moved:
+        delay_ms = round(max(timedelta(), at - call.about.started_at).total_seconds() * 1000)
+        say = _say(after, at, moved)
+        answered.append(told.CallAnswered(**say, answered_by=after.answered_by, post_dial_delay_ms=delay_ms))
+    return after, [*answered, *_about_whom(climbed, after, at)]
 
 
 def _answered_by(call: Call, report: CallReport, at: datetime) -> Step:
+    after = _recognised(call, report)
+    return after, _about_whom(call, after, at)
+
+
+def _recognised(call: Call, report: CallReport) -> Call:
     who = report.answered_by or "unknown"
-    if _CERTAINTY[who] <= _CERTAINTY[call.answered_by]:
-        return call, []
-    after = replace(call, answered_by=who)
-    if who == "human":
-        return after, []
-    with_human = call.open_transfer is not None and call.open_transfer.alone_at is not None
-    return after, [told.CallVoicemailDetected(**_say(after, at), answer_class=who, human_bridged=with_human)]
+    return replace(call, answered_by=who) if _CERTAINTY[who] > _CERTAINTY[call.answered_by] else call
+
+
+def _about_whom(before: Call, after: Call, at: datetime) -> list[Fact]:
+    if after.answered_by in (before.answered_by, "human"):
+        return []
+    with_human = after.open_transfer is not None and after.open_transfer.alone_at is not None
+    return [told.CallVoicemailDetected(**_say(after, at), answer_class=after.answered_by, human_bridged=with_human)]
 
 
 def _voice(call: Call, report: CallReport, at: datetime) -> Step:

@@ -39,11 +39,13 @@ class Log:
 
         Sequence numbers are gap-free from 1 per subject: the subject's row is locked (in id order) until the commit.
         `born` are subjects that nothing was ever told of, which saves asking for their numbers; the database refuses
-        one that is known. Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
+        one that is known. The facts of one subject must have been made in this order, for the log as a whole is read by
+        the ids that they were given then. Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
         """
         if not facts:
             return []
         whole = await self._complete(tx, facts)
+        _assert_made_in_order(whole)
         counts = Counter(fact.subject_id for fact in whole)
         new = {subject: counts[subject] for subject in born if subject in counts}
         known = {subject: count for subject, count in counts.items() if subject not in new}
@@ -87,6 +89,14 @@ class Log:
             body = render(tx, fact.id, fact, sequence, occurred_at)
             events.append(Event(fact, sequence, occurred_at, tx.wall, key, body))
         return events
+
+
+def _assert_made_in_order(facts: Sequence[Fact]) -> None:
+    made: dict[UUID, Fact] = {}
+    for fact in facts:
+        before = made.get(fact.subject_id)
+        assert before is None or before.id < fact.id, f"{fact.type} was made before {before.type}, which it follows"
+        made[fact.subject_id] = fact
 
 
 def render(tx: Tx, event_id: UUID, fact: Fact, sequence: int, occurred_at: datetime) -> bytes:
