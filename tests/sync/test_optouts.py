@@ -41,6 +41,15 @@ async def hear(stage: Stage, ref: str, *kinds: Kind, caller: str | None = NO_ANS
     return ids.show("call", ids.call_of_platform(account, ref))
 
 
+async def hear_stop_of(stage: Stage, call: str) -> None:
+    """The platform reports late that somebody said stop in this call of ours."""
+    (campaign,) = (await stage.get("/v1/campaigns"))["data"]
+    account = ids.read("pac", campaign["provider_account_id"])
+    stop = CallReport(key="stop", kind=Kind.OPT_OUT_PHRASE, call_id=ids.read("call", call), text="never again")
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await stage.house.calls.report(tx, account, [stop])
+
+
 async def hear_all(stage: Stage, *refs: str) -> None:
     """The platform reports in one go that the callers of these calls say stop."""
     (campaign,) = (await stage.get("/v1/campaigns"))["data"]
@@ -190,6 +199,25 @@ async def test_a_call_that_was_cut_is_not_followed_by_another(stage: Stage, a_le
 
     assert len(await stage.calls(lead)) == 1
     assert [attempt["state"] for attempt in await stage.attempts(lead)] == ["resolved"]
+
+
+@pytest.mark.parametrize("reason", ["request", "retention"])
+async def test_a_stop_that_is_heard_after_the_erasure_binds_and_says_nothing_of_the_person(
+    stage: Stage, a_lead: Lead, reason: str
+) -> None:
+    (lead,) = await stage.send(a_lead(client_ref_id="A", phone=NO_ANSWER))
+    await stage.passes(minutes=5)
+    (call,) = await stage.calls(lead)
+    await stage.post(f"/v1/leads/{lead}/erase", {"reason": reason, "suppress": False}, 200)
+
+    await hear_stop_of(stage, call["id"])
+
+    (told,) = await stage.events("call.opt_out_detected")
+    assert told["data"] == {"phrase": None, "method": "engine"}
+    assert (told["call"], told["visitor"], told["lead"]) == (None, None, None)
+    assert await stage.status(lead) == "erased"
+    (again,) = await stage.send(a_lead(client_ref_id="B", phone=NO_ANSWER))
+    assert (await stage.lead(again))["preflight"]["codes"] == ["DNC_INTERNAL"]
 
 
 async def test_a_person_who_asks_in_the_call_is_never_called_again(stage: Stage, a_lead: Lead) -> None:

@@ -1,7 +1,7 @@
 """The book of calls: rows opened into values, and values written back with the facts of the step."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,7 +9,8 @@ from offhook.calls import store
 from offhook.calls.call import NOTHING_TOLD, Call, Told
 from offhook.calls.store import Row
 from offhook.db import Tx
-from offhook.events import Fact, Log
+from offhook.events import Fact, Log, Story
+from offhook.events.catalogue.calls import CallOptOutDetected
 from offhook.privacy import PersonKey, Vault
 
 PLACING = timedelta(seconds=45)
@@ -64,7 +65,10 @@ class Book:
         return [opened[row.id] for row in rows]
 
     async def write(self, tx: Tx, changes: Sequence[Changed], *, born: Sequence[UUID] = ()) -> None:
-        """Save what changed and append its facts; of a person who was erased nothing more is told. `born`: calls just entered."""
+        """Save what changed and append its facts. `born`: calls just entered.
+
+        Of a person who was erased nothing more is told but that they said stop, which binds their number all the same.
+        """
         moved = [change for change in changes if change.after != change.before]
         if moved:
             await store.save(tx, [change.after for change in moved])
@@ -72,12 +76,23 @@ class Book:
             await store.save_legs(tx, legs)
         if handed := [change.after for change in moved if change.before.transfer != change.after.transfer]:
             await store.save_transfers(tx, handed)
-        facts = [fact for change in changes if not change.after.erased for fact in change.facts]
+        facts = [fact for change in changes for fact in _tellable(change)]
         await self._log.append(tx, facts, born=born)
 
     async def _opened(self, tx: Tx, rows: Sequence[Row]) -> dict[UUID, Call]:
         keys = await self._vault.keys(tx, {row.person_id for row in rows})
         return {row.id: row.call(_told(row, keys[row.person_id])) for row in rows}
+
+
+def _tellable(change: Changed) -> list[Fact]:
+    if not change.after.erased:
+        return change.facts
+    # Who said it and in which words is gone with the person; which number it was, the call still knows by its tag.
+    return [
+        replace(fact, story=Story(correlation=fact.story.correlation), phrase=None)
+        for fact in change.facts
+        if isinstance(fact, CallOptOutDetected)
+    ]
 
 
 def _told(row: Row, key: object) -> Told:

@@ -70,12 +70,13 @@ class OptOuts:
         """Entails(CallOptOutDetected): the person said it in the call, whoever called whom.
 
         The number of the call is suppressed, every lead that has it is stopped, and its open calls are cut, this one
-        among them and also when the number said so before. Of a lead whom we called the e-mail address is stopped too.
+        among them and also when the number said so before. Of a lead whom we called the e-mail address is stopped too;
+        of somebody erased the number alone.
         """
         for fact in facts:
             number = Identifier("phone", await self._number_of_call(tx, fact.subject_id))
-            person = cast(UUID, fact.story.person)
-            lead = (await self._people.of(tx, [person])).get(person)
+            person = fact.story.person
+            lead = (await self._people.of(tx, [person])).get(person) if person else None
             stop = _Stop(
                 [number, *(self._emails_of(tx, lead) if lead else [])],
                 "voice",

@@ -143,12 +143,12 @@ class CallDispositionSet(CallFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptOutDetected(CallFact):
-    """The consumer asked not to be called again, in these words."""
+    """The consumer asked not to be called again, in these words; null of one who was erased before it was heard."""
 
     type: ClassVar[str] = "call.opt_out_detected"
     example: ClassVar = {"phrase": "please stop calling me", "method": "engine"}
 
-    phrase: str
+    phrase: str | None
     method: str
 
 
