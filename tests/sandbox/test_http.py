@@ -60,6 +60,30 @@ async def test_an_advance_by_seconds_runs_all_that_falls_due(stage: Stage, a_lea
     assert await stage.status(lead) == "qualified"
 
 
+async def test_the_same_key_moves_the_clock_once(stage: Stage, a_lead: Lead) -> None:
+    await stage.send(a_lead(phone=TRANSFERRED))
+    hour = {"seconds": 3600}
+
+    first = await stage.post(f"{CLOCK}/advance", hour, 200, idempotency_key="k")
+    again = await stage.post(f"{CLOCK}/advance", hour, 200, idempotency_key="k")
+    other = await stage.post(f"{CLOCK}/advance", {"seconds": 60}, 422, idempotency_key="k")
+
+    assert first["now"].startswith("2026-11-23T16:00")
+    assert (again["now"][:16], again["steps"]) == (first["now"][:16], 0)
+    assert other["code"] == "idempotency_mismatch"
+
+
+async def test_a_key_whose_advance_broke_off_goes_on_to_the_same_goal(stage: Stage, a_lead: Lead) -> None:
+    await stage.send(a_lead(phone=TRANSFERRED))
+    stage.house.clock.budget_s = 0
+    await stage.post(f"{CLOCK}/advance", {"seconds": 3600}, 202, idempotency_key="k")
+    stage.house.clock.budget_s = 60
+
+    again = await stage.post(f"{CLOCK}/advance", {"seconds": 3600}, 200, idempotency_key="k")
+
+    assert again["now"].startswith("2026-11-23T16:00")
+
+
 @pytest.mark.parametrize(
     "wish",
     [

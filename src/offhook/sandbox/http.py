@@ -87,16 +87,22 @@ def _add_clock(api: APIRouter, door: Door, database: Database, virtual: VirtualC
         return await door.read(who, lambda tx: _clock(tx, virtual))
 
     @api.post("/v1/sandbox/clock/advance", responses={202: {"description": "It goes on as a job."}})
-    async def advance(wish: AdvanceIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
+    async def advance(request: Request, wish: AdvanceIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
+        """Let everything happen until then. The same Idempotency-Key again goes to the same goal, and no further."""
         _must_be_sandbox(who)
-        to = await _goal(database, who.tenant, wish)
+
+        async def aim(tx: Tx) -> Answer:
+            return Answer(200, {"to": _goal(tx, wish).isoformat()})
+
+        aimed = await door.answer(request, who, aim)
+        to = datetime.fromisoformat(aimed.body["to"])
         reached = await virtual.advance(who.tenant, to)
         async with database.transaction(who.tenant) as tx:
-            shown = (await _clock(tx, virtual)).body
+            shown = {**(await _clock(tx, virtual)).body, "steps": reached.steps}
         if reached.settled:
-            return Answer(200, {**shown, "steps": reached.steps}).response()
+            return Answer(200, shown, aimed.headers).response()
         job = await _go_on_later(database, who.tenant, to)
-        return Answer(202, {**shown, "steps": reached.steps, "job_id": ids.show("job", job)}).response()
+        return Answer(202, {**shown, "job_id": ids.show("job", job)}, aimed.headers).response()
 
     @api.post("/v1/sandbox/reset")
     async def reset(request: Request, wish: ResetIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
@@ -193,16 +199,14 @@ async def _clock(tx: Tx, virtual: VirtualClock) -> Answer:
     return Answer(200, {**shown, "next_due_at": clock.show_or_null(due)})
 
 
-async def _goal(database: Database, tenant: Tenant, wish: AdvanceIn) -> datetime:
+def _goal(tx: Tx, wish: AdvanceIn) -> datetime:
     if (wish.seconds is None) == (wish.to is None):
         raise Invalid([Fault("seconds", "one_of", "Send either seconds or to.")])
-    async with database.transaction(tenant) as tx:
-        now = tx.now
     if wish.seconds is not None:
-        return now + timedelta(seconds=wish.seconds)
+        return tx.now + timedelta(seconds=wish.seconds)
     assert wish.to is not None
     _must_bear_zone("to", wish.to)
-    if not now <= wish.to <= now + FARTHEST:
+    if not tx.now <= wish.to <= tx.now + FARTHEST:
         raise Invalid(
             [Fault("to", "out_of_range", "to must lie ahead, at most 400 days; only /v1/sandbox/reset goes back.")]
         )
