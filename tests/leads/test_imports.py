@@ -54,6 +54,20 @@ async def test_an_import_tells_what_became_of_its_rows_and_which_were_wrong(api:
     assert job["result"]["problems"] == [{"row": 2, "code": "invalid_phone", "param": "contact.phone"}]
 
 
+async def test_the_same_key_imports_the_same_file_once_and_refuses_another_of_the_same_length(
+    api: Any, stage: Stage
+) -> None:
+    first = await upload(api, a_file(2), MAPPING, Idempotency_Key="k")
+    again = await upload(api, a_file(2), MAPPING, Idempotency_Key="k")
+    other_file = await upload(api, a_file(2).replace(b"R1,", b"X1,"), MAPPING, Idempotency_Key="k")
+    other_mapping = await upload(api, a_file(2), {**MAPPING, "contact.email": "ref"}, Idempotency_Key="k")
+
+    assert (first.status, again.status, again.json) == (202, 202, first.json)
+    assert [(one.status, one.json["code"]) for one in (other_file, other_mapping)] == [
+        (422, "idempotency_mismatch")
+    ] * 2
+
+
 NDJSON_LINES = b"\n".join(
     [
         b'{"client_ref_id": "A", "contact": {"phone": "+12125550101"}, "consent": [{"channel": "voice",'

@@ -69,16 +69,16 @@ class Door:
             answer = await work(tx)
         return answer.response()
 
-    async def write(self, request: Request, who: Caller, work: Work) -> Response:
+    async def write(self, request: Request, who: Caller, work: Work, *, content: bytes | None = None) -> Response:
         """Run `work` once: the same Idempotency-Key and body get the same answer for 24 hours.
 
-        What `work` raises rolls everything back and is remembered nowhere.
+        What `work` raises rolls everything back and is remembered nowhere. `content` stands for the body of a form.
         """
-        return (await self.answer(request, who, work)).response()
+        return (await self.answer(request, who, work, content=content)).response()
 
-    async def answer(self, request: Request, who: Caller, work: Work) -> Answer:
+    async def answer(self, request: Request, who: Caller, work: Work, *, content: bytes | None = None) -> Answer:
         """`write`, for an answer that is not to be kept as it is sent."""
-        keyed = await once(request, who.tenant, self._vault)
+        keyed = await once(request, who.tenant, self._vault, content)
         for _ in range(_EMBRACES):
             with suppress(DeadlockDetected):
                 return await self._answered(who, work, keyed)

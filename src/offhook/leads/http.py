@@ -1,6 +1,7 @@
 """The paths under /v1/leads that a lead itself answers; the verbs that touch a cadence are dialing's."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, TypeVar
@@ -92,24 +93,33 @@ def _add_import(api: APIRouter, door: Door, imports: Imports) -> None:
             Form(description="JSON: field of the lead to column or place in the line, or to a constant. CSV needs it."),
         ] = None,
     ) -> Response:
+        content = await file.read()
         # A large file takes seconds, in which this process has other requests to answer.
-        lines = await asyncio.to_thread(
-            _lines, file, await file.read(), _mapping(mapping) if mapping is not None else None
-        )
+        lines = await asyncio.to_thread(_lines, file, content, _mapping(mapping) if mapping is not None else None)
+        known_by = await asyncio.to_thread(_digest, file, content, mapping)
 
         async def start(tx: Tx) -> Answer:
             return Answer(202, {"job_id": ids.show("job", await imports.start(tx, lines))})
 
-        return await door.write(request, who, start)
+        return await door.write(request, who, start, content=known_by)
 
 
 def _lines(file: UploadFile, content: bytes, mapping: Mapping_ | None) -> list[Line]:
-    kind = (file.content_type or "").partition(";")[0].strip().lower()
-    if kind in NDJSON or (file.filename or "").lower().endswith((".ndjson", ".jsonl")):
+    if _is_ndjson(file):
         return read_ndjson(content, mapping)
     if mapping is None:
         raise Invalid([Fault("mapping", "missing", "Say which column of the CSV file holds which field of a lead.")])
     return read_csv(content, mapping)
+
+
+def _is_ndjson(file: UploadFile) -> bool:
+    kind = (file.content_type or "").partition(";")[0].strip().lower()
+    return kind in NDJSON or (file.filename or "").lower().endswith((".ndjson", ".jsonl"))
+
+
+def _digest(file: UploadFile, content: bytes, mapping: str | None) -> bytes:
+    """What an import is known by under its Idempotency-Key: the file, how it is read, and the mapping."""
+    return hashlib.sha256(content).digest() + orjson.dumps([_is_ndjson(file), mapping])
 
 
 def _add_reading(api: APIRouter, door: Door, people: People) -> None:
