@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.journeys.crm import Crm, listening
 from tests.journeys.invariants import broken, contacts_after_stop, gaps
-from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage
+from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, NOT_QUALIFIED, TRANSFERRED, Stage
 
 from offhook.leads import LeadIn
 
@@ -155,3 +155,34 @@ async def test_an_erased_person_who_comes_again_is_the_same_reference_and_is_not
 
     assert (again["duplicate"], again["status"], again["id"]) == (True, "erased", lead)
     assert await stage.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("phone", "story"),
+    [
+        (TRANSFERRED, {"lead.accepted": {"lead.cadence_started", "lead.scheduled"},
+                       "call.qualification_threshold_met": {"lead.qualified"},
+                       "call.ended": {"lead.attempted", "lead.cadence_completed"}}),
+        (NOT_QUALIFIED, {"lead.accepted": {"lead.cadence_started", "lead.scheduled"},
+                         "call.ended": {"lead.attempted", "lead.disqualified", "lead.cadence_completed"}}),
+        (NO_ANSWER, {"lead.accepted": {"lead.cadence_started", "lead.scheduled"},
+                     "call.ended": {"lead.attempted", "lead.scheduled", "lead.cadence_completed"}}),
+        (ASKS_TO_STOP, {"lead.accepted": {"lead.cadence_started", "lead.scheduled"},
+                        "call.opt_out_detected": {"suppression.added", "lead.opted_out"},
+                        "call.ended": {"lead.attempted"}}),
+    ],
+)  # fmt: skip
+async def test_what_a_fact_entails_names_it_as_its_cause(
+    stage: Stage, a_lead: Lead, phone: str, story: dict[str, set[str]]
+) -> None:
+    await stage.send(a_lead(phone=phone))
+
+    await stage.passes(days=15)
+
+    events = await stage.events()
+    types = {event["event_id"]: event["type"] for event in events}
+    told: dict[str, set[str]] = {}
+    for event in events:
+        if event["subject"]["type"] in ("lead", "suppression") and event["type"] != "lead.accepted":
+            told.setdefault(types[event["causation_id"]], set()).add(event["type"])
+    assert told == story

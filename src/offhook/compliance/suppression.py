@@ -52,8 +52,12 @@ async def suppress(
     source: str,
     tag_version: int,
     actor: Actor = _ENGINE,
+    causation: UUID | None = None,
 ) -> list[UUID]:
-    """Suppress them at once and for good; the ids of their suppressions, in id order. Idempotent."""
+    """Suppress them at once and for good; the ids of their suppressions, in id order. Idempotent.
+
+    `causation` is the fact that entails it.
+    """
     await taking_turns(tx, [identifier.tag for identifier in identifiers])
     rows = [
         {"id": ids.new(), "scope": scope, "tag": one.tag, "version": tag_version, "kind": one.kind, "source": source}
@@ -62,7 +66,13 @@ async def suppress(
     new = await store.insert(tx, rows)
     facts = [
         SuppressionAdded(
-            subject_id=id, story=Story(), actor=actor, scope=scope, identifier_kind=str(row["kind"]), source=source
+            subject_id=id,
+            story=Story(),
+            actor=actor,
+            causation=causation,
+            scope=scope,
+            identifier_kind=str(row["kind"]),
+            source=source,
         )
         for row in rows
         if isinstance(id := row["id"], UUID) and id in new

@@ -1,8 +1,9 @@
 """What facts do to cadences: an accepted lead is planned, an ended call plans the next attempt, a stop stops."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from offhook import ids
@@ -61,12 +62,11 @@ class Cadences:
         await attempt_store.insert_attempts(tx, rows)
         told: list[Fact] = []
         for one in rows:
-            lead, story = one.lead_id, facts[one.lead_id].story
+            accept = facts[one.lead_id]
+            common: dict[str, Any] = {"subject_id": one.lead_id, "story": accept.story, "causation": accept.id}
             shown = ids.show("cad", one.cadence_id)
-            told.append(LeadCadenceStarted(subject_id=lead, story=story, cadence_id=shown, version=one.cadence_version))
-            told.append(
-                LeadScheduled(subject_id=lead, story=story, attempt_no=1, not_before=one.due_at, reason="accepted")
-            )
+            told.append(LeadCadenceStarted(**common, cadence_id=shown, version=one.cadence_version))
+            told.append(LeadScheduled(**common, attempt_no=1, not_before=one.due_at, reason="accepted"))
         if any(row.due_at <= tx.now for row in rows):
             self._wake(tx)
         return told
@@ -81,9 +81,13 @@ class Cadences:
         """Entails(CallQualificationThresholdMet): the conversation qualified the lead."""
         attempts = await attempt_store.attempt_of_call(tx, [fact.subject_id for fact in facts])
         leads = await self._people.of(tx, [attempt.lead_id for attempt in attempts.values()])
+        causes = {fact.subject_id: fact.id for fact in facts}
         return [
             LeadQualified(
-                subject_id=attempt.lead_id, story=leads[attempt.lead_id].story(), call_id=ids.show("call", call)
+                subject_id=attempt.lead_id,
+                story=leads[attempt.lead_id].story(),
+                causation=causes[call],
+                call_id=ids.show("call", call),
             )
             for call, attempt in attempts.items()
             if leads[attempt.lead_id].details
@@ -104,7 +108,12 @@ class Cadences:
         # Whoever settled a lead at this very moment has the last word.
         await mark(tx, [change for _, marks, _ in results for change in marks], only_from=OPEN)
         self._wake(tx)
-        return [fact for _, _, told in results for fact in told]
+        causes = {fact.subject_id: fact.id for fact in facts}
+        return [
+            replace(fact, causation=causes[cast(UUID, one.call_id)])
+            for one, (_, _, told) in zip(served, results, strict=True)
+            for fact in told
+        ]
 
     async def stop(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
         """Entails(LeadConverted, LeadOptedOut, LeadDncAdded, LeadErased): nothing planned is left, in this transaction."""

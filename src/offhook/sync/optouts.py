@@ -41,6 +41,7 @@ class _Stop:
     person: UUID | None
     actor: Actor
     occurred_at: datetime | None = None
+    causation: UUID | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -63,7 +64,7 @@ class OptOuts:
         """
         identifiers, lead = await self._who(tx, wish)
         person = lead.id if lead else None
-        stop = _Stop(identifiers, wish.channel, wish.scope, person, actor, wish.occurred_at, wish.evidence)
+        stop = _Stop(identifiers, wish.channel, wish.scope, person, actor, wish.occurred_at, evidence=wish.evidence)
         return await self._take(tx, stop)
 
     async def heard(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
@@ -84,6 +85,7 @@ class OptOuts:
                 person,
                 # Nobody passed it on: we heard it from the person.
                 Actor("consumer"),
+                causation=fact.id,
                 evidence={"phrase": cast(CallOptOutDetected, fact).phrase, "event_id": ids.show("evt", fact.id)},
             )
             new, _ = await self._take(tx, stop)
@@ -119,6 +121,7 @@ class OptOuts:
             source=stop.channel,
             tag_version=self._vault.tag_version,
             actor=stop.actor,
+            causation=stop.causation,
         )
         shown = [ids.show("sup", one) for one in made]
         cut: list[UUID] = []
@@ -146,6 +149,7 @@ class OptOuts:
                 subject_id=lead.id,
                 story=lead.story(status="opted_out"),
                 actor=stop.actor,
+                causation=stop.causation,
                 channel=stop.channel,
                 scope=stop.scope,
                 suppression_ids=suppressions,
