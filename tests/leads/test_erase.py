@@ -113,6 +113,33 @@ async def test_the_receipt_names_what_is_kept_and_its_signature_holds(stage: Sta
     assert "no earlier than" in orjson.loads(document)["irrecoverable_when"]
 
 
+@pytest.mark.parametrize("seconds", [0, 15])
+async def test_who_erases_a_lead_is_named_in_every_event_of_it(stage: Stage, a_lead: ALead, seconds: int) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+    await stage.passes(seconds=seconds)
+
+    await stage.post(f"/v1/leads/{lead}/erase")
+    await stage.passes(minutes=1)
+
+    told = [*await stage.events("lead.erased"), *await stage.events("suppression.added")]
+    assert [event["actor"] for event in told] == [await stage.key()] * 2
+
+
+async def test_who_has_a_lead_erased_by_retention_is_named_however_long_it_waits(
+    stage: Stage, a_lead: ALead, receiver: Receiver
+) -> None:
+    made = await stage.post("/v1/webhook-endpoints", {"url": receiver.url, "events": ["lead.*"]})
+    await stage.post(f"/v1/webhook-endpoints/{made['id']}/disable")
+    (lead,) = await stage.send(a_lead())
+
+    await stage.post(f"/v1/leads/{lead}/erase", {"reason": "retention"}, 202)
+    (over,) = await stage.events("lead.cadence_completed")
+    await stage.passes(days=3)
+
+    (erased,) = await stage.events("lead.erased")
+    assert [over["actor"], erased["actor"]] == [await stage.key()] * 2
+
+
 async def test_an_erasure_waits_for_the_hang_up_of_the_open_call(stage: Stage, a_lead: ALead) -> None:
     (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
     await stage.passes(seconds=15)

@@ -74,7 +74,7 @@ class Verbs:
         await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", actor)
         return due_at
 
-    async def call_off(self, tx: Tx, lead: Lead) -> None:
+    async def call_off(self, tx: Tx, lead: Lead, actor: Actor) -> None:
         """Cancel what is planned, and let nothing follow: the lead is `expired`, unless it was over before. Idempotent.
 
         A call under way goes on.
@@ -87,6 +87,7 @@ class Verbs:
         fact = LeadCadenceCompleted(
             subject_id=lead.id,
             story=lead.story(status=status),
+            actor=actor,
             attempts_made=sum(attempt.dialed_at is not None for attempt in attempts),
             outcome="expired",
             attempts_cancelled=1,

@@ -18,7 +18,7 @@ from uuid import UUID
 from offhook import ids
 from offhook.compliance.suppression import Identifier, suppress, suppressed
 from offhook.db import Tx
-from offhook.events import Log, Story
+from offhook.events import Actor, Log, Story
 from offhook.events.catalogue.leads import LeadErased
 from offhook.jobs import Inside, Job, enqueue
 from offhook.jobs.outcome import Done, Outcome, RetryAt
@@ -38,8 +38,8 @@ HangUp = Callable[[Tx, UUID], Awaitable[bool]]
 """Ask for the hang-up of the lead's open calls; whether there were any."""
 Unfinished = Callable[[Tx, UUID], Awaitable[bool]]
 """Whether a call of this lead is open, or a delivery of an event about it or its calls."""
-CallOff = Callable[[Tx, Lead], Awaitable[None]]
-"""Cancel what is planned for this lead, and let nothing be planned any more."""
+CallOff = Callable[[Tx, Lead, Actor], Awaitable[None]]
+"""Cancel what is planned for this lead, and let nothing be planned any more, because the actor erases it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +72,35 @@ class Erasures:
         """The job of this part, for the runner."""
         return {KIND: Inside(self.finish)}
 
-    async def erase(self, tx: Tx, lead: Lead, *, reason: Reason, suppressing: bool) -> Erasure:
+    async def erase(self, tx: Tx, lead: Lead, actor: Actor, *, reason: Reason, suppressing: bool) -> Erasure:
         """Erase now, or as soon as what must end before has ended. Idempotent: the first receipt and the first deadline stand.
 
-        The caller holds the lead's row. `suppressing` also puts the number on the do-not-call list, where only its
+        The caller holds the lead's row. Every event of it names `actor`. `suppressing` also puts the number on the do-not-call list, where only its
         keyed hash outlives the person.
         """
         row = lead.row
         if suppressing:
             number = Identifier("phone", row.number_tag)
-            await suppress(
-                tx, self._log, [number], scope="seller", source="erasure", tag_version=self._vault.tag_version
-            )
+            version = self._vault.tag_version
+            await suppress(tx, self._log, [number], scope="seller", source="erasure", tag_version=version, actor=actor)
         if row.erased_at is not None:
             return Erasure(row.id, await self._vault.receipt_of(tx, row.id))
         if reason == "retention" and await self._unfinished(tx, row.id):
             by = row.erase_by or tx.now + RETENTION_WAITS
             if row.erase_by is None:
-                await self._wait(tx, lead, reason, by, look_again(tx.now, by))
+                await self._wait(tx, lead, actor, reason, by)
             return Erasure(row.id, None, by)
         if await self._hang_up(tx, row.id):
-            await self._wait(tx, lead, reason, tx.now, tx.now + LOOK)
+            await self._wait(tx, lead, actor, reason, tx.now)
             return Erasure(row.id, None)
-        return Erasure(row.id, await self._shred(tx, row, reason))
+        return Erasure(row.id, await self._shred(tx, row, actor, reason))
 
-    async def _wait(self, tx: Tx, lead: Lead, reason: Reason, by: datetime, look_at: datetime) -> None:
-        await self._call_off(tx, lead)
+    async def _wait(self, tx: Tx, lead: Lead, actor: Actor, reason: Reason, by: datetime) -> None:
+        await self._call_off(tx, lead, actor)
         await store.erase_by(tx, lead.id, by)
-        await enqueue(tx, KIND, {"lead": lead.id.hex, "reason": reason}, key=lead.id.hex, run_at=look_at)
+        args = {"lead": lead.id.hex, "reason": reason, "actor": [actor.type, actor.id]}
+        look_at = tx.now + LOOK if by <= tx.now else look_again(tx.now, by)
+        await enqueue(tx, KIND, args, key=lead.id.hex, run_at=look_at)
 
     async def finish(self, tx: Tx, waiting: Sequence[Job]) -> list[Outcome]:
         """The job: shred whoever need not wait any more; the others wait on."""
@@ -113,10 +114,10 @@ class Erasures:
             return RetryAt(look_again(tx.now, row.erase_by), "a call or a delivery about the person is open")
         if await self._hang_up(tx, row.id):
             return RetryAt(tx.now + LOOK, "a call is being hung up")
-        await self._shred(tx, row, job.args["reason"])
+        await self._shred(tx, row, Actor(*job.args.get("actor", ["engine"])), job.args["reason"])
         return Done()
 
-    async def _shred(self, tx: Tx, row: Row, reason: Reason) -> Receipt:
+    async def _shred(self, tx: Tx, row: Row, actor: Actor, reason: Reason) -> Receipt:
         listed = bool(await suppressed(tx, [row.number_tag]))
         kept = ["client_ref_id as a keyed hash", "number, consent and opt-outs under the evidence key"]
         kept += ["the suppression's keyed hash"] if listed else []
@@ -126,6 +127,7 @@ class Erasures:
             subject_id=row.id,
             # No person stands behind it any more, so nothing could seal it, and nothing personal is in it.
             story=Story(person=None, correlation=ids.show("lead", row.id)),
+            actor=actor,
             reason=reason,
             receipt_id=ids.show("rcp", receipt.id),
             suppression_kept=listed,

@@ -15,6 +15,7 @@ from offhook import clock, ids
 from offhook.compliance.suppression import taking_turns
 from offhook.db import Database, GroupCommit, Tx
 from offhook.errors import Fault, Invalid
+from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.problems import problem
 from offhook.leads import store
@@ -169,7 +170,8 @@ def _add_erasing(api: APIRouter, door: Door, people: People, erasures: Erasures)
             await taking_turns(tx, [(await people.find(tx, ref)).row.number_tag])
             lead = await people.find(tx, ref, lock=True)
             suppressing = wish.reason == "request" if wish.suppress is None else wish.suppress
-            erasure = await erasures.erase(tx, lead, reason=wish.reason, suppressing=suppressing)
+            actor = Actor("api_key", ids.show("key", who.key_id))
+            erasure = await erasures.erase(tx, lead, actor, reason=wish.reason, suppressing=suppressing)
             head = {"id": lead.shown_id, "object": "erasure"}
             if erasure.receipt is None:
                 by = clock.show_or_null(erasure.by)
