@@ -135,7 +135,7 @@ class House:
         base = self.settings.public_url or f"http://{self.settings.host}:{self.settings.port}"
         self.providers = Providers(self.vault, self.wakeups, [self.pretend.platform], base)
         self.calls = Calls(self.database, self.vault, self.log, self.providers, self.wakeups, routing)
-        self.pretend.report_to(self.calls.report)
+        self.pretend.report_to(self.calls.report_all)
         self.cadences = Cadences(self.people, self.rules, self.wakeups)
         self.dispatcher = Dispatcher(self.database, self.log, self.people, self.calls, self.rules, self.wakeups)
         self.verbs = Verbs(self.log, self.people, self.rules, self.dispatcher, self.wakeups)

@@ -70,7 +70,7 @@ async def pretending(
     world = PretendWorld(database, wakeups, outbound)
     providers = Providers(vault, wakeups, [world.platform], "http://127.0.0.1:8400")
     calls = Calls(database, vault, log, providers, wakeups, floor)
-    world.report_to(calls.report)
+    world.report_to(calls.report_all)
     async with database.transaction(tenant) as tx:
         account = await providers.add(tx, "sandbox", "main")
     house = Pretending(database, tenant, vault, calls, account)

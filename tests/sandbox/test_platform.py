@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook
 
+from offhook import access
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.jobs import Runner
 from offhook.outbound import Outbound
@@ -51,13 +52,15 @@ class Pretended:
     def __init__(self, database: Database, tenant: Tenant, wakeups: Wakeups, outbound: Outbound) -> None:
         self.database, self.tenant = database, tenant
         self.heard: list[CallReport] = []
+        self.accounts_at_once: list[set[UUID]] = []
         self.world = PretendWorld(database, wakeups, outbound)
         self.world.report_to(self.hear)
         self.clock = VirtualClock(database, [Runner(database, wakeups, self.world.handlers)])
 
-    async def hear(self, tx: Tx, account: UUID, reports: Sequence[CallReport]) -> int:
-        self.heard += reports
-        return len(reports)
+    async def hear(self, tx: Tx, said: Sequence[tuple[UUID, Sequence[CallReport]]]) -> list[int]:
+        self.accounts_at_once.append({account for account, _ in said})
+        self.heard += [report for _, reports in said for report in reports]
+        return [len(reports) for _, reports in said]
 
     async def account(self, providers: Providers, **more: Any) -> UUID:
         async with self.database.transaction(self.tenant) as tx:
@@ -173,14 +176,28 @@ async def test_the_pretend_platform_of_its_own_process_keeps_it_too(
 
 
 async def test_a_platform_that_breaks_a_promise_is_told_which_part(pretended: Pretended) -> None:
-    async def says_nothing(tx: Tx, account: UUID, reports: Sequence[CallReport]) -> int:
-        return 0
+    async def says_nothing(tx: Tx, said: Sequence[tuple[UUID, Sequence[CallReport]]]) -> list[int]:
+        return []
 
     pretended.world.report_to(says_nothing)
     breach = await conformance.breach(conformance.a_hang_up_ends_the_call_and_may_be_repeated, pretended)
 
     assert breach is not None
     assert "the end was not reported" in breach
+
+
+async def test_what_happens_at_several_accounts_is_reported_at_once_so_that_all_numbers_are_known(
+    pretended: Pretended,
+) -> None:
+    other = uuid4()
+    async with pretended.database.transaction(pretended.tenant) as tx:
+        for account in (pretended.id, other):
+            await pretended.world._place(tx, [(an_order(account), {})])
+        await access.set_clock(tx, timedelta(hours=1))
+
+    await pretended.clock.settle(pretended.tenant)
+
+    assert pretended.accounts_at_once[0] == {pretended.id, other}
 
 
 PLAYED = {

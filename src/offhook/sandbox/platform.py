@@ -42,7 +42,7 @@ from offhook.sandbox.store import PretendCall
 STEP = "sandbox.step"
 CAPABILITIES = frozenset(Capability) - {Capability.SWITCH_MODE}
 
-Report = Callable[[Tx, UUID, Sequence[CallReport]], Awaitable[int]]
+ReportAll = Callable[[Tx, Sequence[tuple[UUID, Sequence[CallReport]]]], Awaitable[Sequence[int]]]
 _PROGRESS = {Kind.PLACED, Kind.RINGING, Kind.ANSWERED, Kind.NO_ANSWER, Kind.BUSY, Kind.ERROR, Kind.ENDED}
 _OVER = {Kind.NO_ANSWER, Kind.BUSY, Kind.ERROR, Kind.ENDED}
 
@@ -53,7 +53,7 @@ class PretendWorld:
     def __init__(self, database: Database, wakeups: Wakeups, outbound: Outbound) -> None:
         self._wakeups = wakeups
         self._outbound = outbound
-        self._report: Report | None = None
+        self._report_all: ReportAll | None = None
         self.database = database
         self.placing = GroupCommit[tuple[DialOrder, Mapping[str, Any]], None](database, self._place)
 
@@ -67,9 +67,9 @@ class PretendWorld:
         """The jobs of this room, for the runner."""
         return {STEP: Inside(self._play)}
 
-    def report_to(self, report: Report) -> None:
-        """Send what happens here to `report`, in the transaction in which it happens."""
-        self._report = report
+    def report_to(self, report_all: ReportAll) -> None:
+        """Send what happens here to `report_all`, of all accounts at once, in the transaction in which it happens."""
+        self._report_all = report_all
 
     async def put_ahead(self, tx: Tx, call: PretendCall, steps: list[script.Step]) -> None:
         """Let these dated steps lie ahead of a locked call instead of what did."""
@@ -109,9 +109,8 @@ class PretendWorld:
         if played:
             await store.save(tx, played)
             await self._schedule(tx, played)
-        assert self._report is not None, "wiring tells the pretend world whom to report to"
-        for account, reports in said.items():
-            await self._report(tx, account, reports)
+        assert self._report_all is not None, "wiring tells the pretend world whom to report to"
+        await self._report_all(tx, list(said.items()))
         return [Done() for _ in due]
 
     def _adapter(self, account: Account) -> VoiceProvider:
