@@ -48,13 +48,16 @@ async def test_a_subject_that_is_known_cannot_be_born_again(database: Database, 
         assert await tx.row("select count(*)::int from event") == (1,)
 
 
-async def test_facts_that_were_made_in_another_order_than_they_are_told_in_are_refused(
+async def test_facts_that_were_made_in_another_order_ascend_all_the_same_and_their_causes_with_them(
     database: Database, tenant: Tenant, log: Log
 ) -> None:
     subject = ids.new()
     later = CampaignStarted(subject_id=subject, name="Solar")
     first = CampaignStarted(subject_id=subject, name="Solar")
+    caused = CampaignStarted(subject_id=ids.new(), name="Solar", causation=later.id)
 
-    with pytest.raises(AssertionError, match="was made before"):
-        async with database.transaction(tenant) as tx:
-            await log.append(tx, [first, later])
+    async with database.transaction(tenant) as tx:
+        told_first, told_later, told_caused = await log.append(tx, [first, later, caused])
+
+    assert told_first.id == first.id < told_later.id
+    assert told_caused.fact.causation == told_later.id

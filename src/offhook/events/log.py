@@ -6,6 +6,7 @@ written at once, so a story of many facts costs no more statements than one fact
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
@@ -39,13 +40,12 @@ class Log:
 
         Sequence numbers are gap-free from 1 per subject: the subject's row is locked (in id order) until the commit.
         `born` are subjects that nothing was ever told of, which saves asking for their numbers; the database refuses
-        one that is known. The facts of one subject must have been made in this order, for the log as a whole is read by
-        the ids that they were given then. Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
+        one that is known. A fact that was made before the one that it follows gets a new id, for the log as a whole is
+        read by ids. Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
         """
         if not facts:
             return []
         whole = await self._complete(tx, facts)
-        _assert_made_in_order(whole)
         counts = Counter(fact.subject_id for fact in whole)
         new = {subject: counts[subject] for subject in born if subject in counts}
         known = {subject: count for subject, count in counts.items() if subject not in new}
@@ -65,8 +65,10 @@ class Log:
     async def _complete(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
         """The facts, then all that they entail, then all that those entail."""
         whole: list[Fact] = []
+        latest: dict[UUID, UUID] = {}
         wave = list(facts)
         while wave:
+            wave = _ascending(wave, latest)
             whole += wave
             entailed: list[Fact] = []
             for reaction in self._entails:
@@ -91,12 +93,19 @@ class Log:
         return events
 
 
-def _assert_made_in_order(facts: Sequence[Fact]) -> None:
-    made: dict[UUID, Fact] = {}
+def _ascending(facts: Sequence[Fact], latest: dict[UUID, UUID]) -> list[Fact]:
+    """The facts, each with an id above the `latest` of its subject; whoever names a cause names it by its new id."""
+    renamed: dict[UUID, UUID] = {}
+    ordered = []
     for fact in facts:
-        before = made.get(fact.subject_id)
-        assert before is None or before.id < fact.id, f"{fact.type} was made before {before.type}, which it follows"
-        made[fact.subject_id] = fact
+        if fact.causation in renamed:
+            fact = replace(fact, causation=renamed[fact.causation])
+        if (before := latest.get(fact.subject_id)) and fact.id < before:
+            renamed[fact.id] = ids.new()
+            fact = replace(fact, id=renamed[fact.id])
+        latest[fact.subject_id] = fact.id
+        ordered.append(fact)
+    return ordered
 
 
 def render(tx: Tx, event_id: UUID, fact: Fact, sequence: int, occurred_at: datetime) -> bytes:
