@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.journeys.invariants import broken, calls_out, leases, live_transfers, most_at_once
@@ -239,15 +240,48 @@ async def test_two_dispatchers_at_once_dial_an_attempt_once(stage: Stage, a_lead
     assert await stage.count("call.started") == 1
 
 
-async def test_the_loop_dials_by_itself_what_is_due(stage: Stage, a_lead: Lead) -> None:
+@asynccontextmanager
+async def the_loop(stage: Stage) -> AsyncIterator["asyncio.Task[None]"]:
+    """The dispatcher's own loop, as long as this lasts."""
     loop = asyncio.create_task(stage.house.dispatcher.run())
     try:
-        (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-        async with asyncio.timeout(PATIENCE_S):
-            while not await stage.count("call.started"):
-                assert not loop.done()
+        yield loop
     finally:
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
 
+
+async def until_called(stage: Stage, loop: "asyncio.Task[None]") -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not await stage.count("call.started"):
+            assert not loop.done()
+
+
+async def test_the_loop_dials_by_itself_what_is_due(stage: Stage, a_lead: Lead) -> None:
+    async with the_loop(stage) as loop:
+        (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+        await until_called(stage, loop)
+
     assert await stage.status(lead) in ("dialing", "in_call")
+
+
+async def test_a_campaign_whose_dispatch_fails_holds_up_no_other(
+    stage: Stage, a_lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_one = await stage.default_campaign()
+    other = await stage.post("/v1/campaigns", {"name": "Other", "provider_account_id": await an_account(stage)})
+    await stage.post(f"/v1/campaigns/{other['id']}/start")
+    dispatch = stage.house.dispatcher.dispatch
+
+    async def fails_for_one(tenant: Tenant, campaign: UUID) -> int:
+        if campaign == broken_one:
+            raise AssertionError
+        return await dispatch(tenant, campaign)
+
+    monkeypatch.setattr(stage.house.dispatcher, "dispatch", fails_for_one)
+    async with the_loop(stage) as loop:
+        await stage.send(a_lead(), a_lead(phone=NO_ANSWER, campaign_id=other["id"]))
+        await until_called(stage, loop)
+        assert not loop.done()
+
+    assert [call["campaign_id"] for call in await stage.calls()] == [other["id"]]

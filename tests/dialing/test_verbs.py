@@ -326,3 +326,14 @@ async def test_a_rejected_lead_is_explained_also_when_its_campaign_is_gone(stage
 
     assert deleted.status == 204
     assert await stage.blockers(lead) == {"LEAD_REJECTED": None}
+
+
+async def test_a_running_campaign_is_not_left_without_a_platform(stage: Stage) -> None:
+    campaign = await stage.campaign()
+    change = {"provider_account_id": None}
+
+    refusal = await stage.api.patch(f"/v1/campaigns/{campaign}", change)
+    await stage.post(f"/v1/campaigns/{campaign}/pause")
+
+    assert (refusal.status, refusal.json["code"]) == (409, "no_provider_account")
+    assert (await stage.patch(f"/v1/campaigns/{campaign}", change))["provider_account_id"] is None

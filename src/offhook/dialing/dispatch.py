@@ -24,7 +24,7 @@ from offhook.errors import Unavailable
 from offhook.events import Fact, Log
 from offhook.events.catalogue.leads import LeadCadenceCompleted, LeadDeferred
 from offhook.leads import People, mark
-from offhook.log import get
+from offhook.log import get, place_of
 from offhook.providers import DialOrder
 
 LOOK_S = 1.0
@@ -60,19 +60,31 @@ class Dispatcher:
             self._awake.set()
 
     async def run(self) -> None:
-        """Dial until cancelled. A database that is away is waited for: nothing is dialed without it."""
+        """Dial until cancelled. A database that is away is waited for: nothing is dialed without it.
+
+        A campaign whose dispatch fails is told in the log and tried at the next look; the others are dialed meanwhile.
+        """
         while True:
             self._awake.clear()
             try:
-                async with self._database.engine_each() as tx:
-                    due = await attempt_store.all_with_due_and_room(tx)
-                mine = [(tenant, campaign) for tenant, campaign in due if tenant not in self.driven]
-                dialed = await asyncio.gather(*(self.dispatch(tenant, campaign) for tenant, campaign in mine))
-                if any(dialed):
+                if await self._dial_everywhere():
                     continue
             except (Unavailable, DeadlockDetected) as failure:
                 get("dialing").warning("look_put_off", why=type(failure).__name__)
             await self._sleep()
+
+    async def _dial_everywhere(self) -> bool:
+        """One batch of every campaign that has something due and room; whether any attempt moved."""
+        async with self._database.engine_each() as tx:
+            due = await attempt_store.all_with_due_and_room(tx)
+        mine = [(tenant, campaign) for tenant, campaign in due if tenant not in self.driven]
+        results = await asyncio.gather(
+            *(self.dispatch(tenant, campaign) for tenant, campaign in mine), return_exceptions=True
+        )
+        for (_, campaign), result in zip(mine, results, strict=True):
+            if isinstance(result, BaseException):
+                _tell_failed(campaign, result)
+        return any(result for result in results if not isinstance(result, BaseException))
 
     async def drain(self, tenant: Tenant) -> bool:
         """Dial until nothing that is due has room; whether anything was done."""
@@ -174,6 +186,14 @@ class Dispatcher:
             await asyncio.wait_for(self._awake.wait(), LOOK_S)
         except TimeoutError:
             return
+
+
+def _tell_failed(campaign_id: UUID, failure: BaseException) -> None:
+    log, why = get("dialing"), type(failure).__name__
+    if isinstance(failure, Unavailable | DeadlockDetected):
+        log.warning("dispatch_put_off", campaign=campaign_id.hex, why=why)
+    else:
+        log.error("dispatch_failed", campaign=campaign_id.hex, error=why, at=place_of(failure))
 
 
 async def room_of(tx: Tx, campaign: CampaignRow) -> int:

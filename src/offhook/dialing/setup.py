@@ -164,6 +164,8 @@ class Campaigns:
             if value is not None or name in _CLEARABLE
         }
         values = await self._resolved(tx, {**{name: getattr(row, name) for name in CampaignRow.__slots__}, **new})
+        if row.status == "running":
+            _must_have_platform(values["provider_account_id"])
         if new.get("is_default"):
             await store.undefault_campaigns(tx)
         await store.update_campaign(tx, values)
@@ -186,10 +188,8 @@ class Campaigns:
             return _campaign(row)
         if row.status not in allowed:
             raise Conflict("bad_transition", f"A campaign that is {row.status} cannot {verb}.")
-        if to == "running" and row.provider_account_id is None:
-            raise Conflict(
-                "no_provider_account", "Give the campaign a provider_account_id first; it has no platform to dial on."
-            )
+        if to == "running":
+            _must_have_platform(row.provider_account_id)
         await store.set_campaign_status(tx, row.id, to)
         fact = status_fact(verb)
         moved = Transition("status", row.status, to, verb)
@@ -308,6 +308,13 @@ def _id(value: str | UUID | None, prefix: ids.Prefix, param: str) -> UUID | None
         return ids.read(prefix, value)
     except ids.NotAnId:
         raise Invalid([Fault(param, "bad_id", f"{param} is not an id of the form {prefix}_….")]) from None
+
+
+def _must_have_platform(account_id: UUID | None) -> None:
+    if account_id is None:
+        raise Conflict(
+            "no_provider_account", "Give the campaign a provider_account_id first; it has no platform to dial on."
+        )
 
 
 def _check_version(version: int, expected: int | None) -> None:
