@@ -338,6 +338,23 @@ async def test_a_dial_for_a_campaign_that_does_not_run_is_refused(stage: Stage, 
     assert refusal["code"] == "campaign_not_running"
 
 
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+async def test_a_dial_that_comes_while_its_campaign_is_stopped_waits_and_is_refused(
+    stage: Stage, a_lead: Lead, verb: str
+) -> None:
+    (lead,) = await stage.send(a_lead())
+    campaign = await stage.default_campaign()
+
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await stage.house.campaigns.move(tx, campaign, verb, Actor("api_key"))
+        dial = asyncio.create_task(stage.api.post("/v1/calls", {"lead_id": lead}))
+        await until_waiting(stage.house.database)
+    refusal = await dial
+
+    assert (refusal.status, refusal.json["code"]) == (409, "campaign_not_running")
+    assert await stage.calls() == []
+
+
 async def test_a_dial_of_a_lead_that_nobody_knows_is_not_found(stage: Stage) -> None:
     refusal = await stage.post("/v1/calls", {"lead_id": ids.show("lead", ids.new())}, 404)
 

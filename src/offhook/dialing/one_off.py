@@ -31,10 +31,8 @@ class OneOffs:
     async def dial(self, tx: Tx, asked: OneOff) -> Answer:
         """Commit to one dial: 202 and the call. Raises Conflict `not_allowed` with every code, or `capacity_exceeded`."""
         lead = await self._lead(tx, asked)
-        campaigns = await store.campaigns(tx, by_id=[asked.campaign_id or lead.row.campaign_id])
-        if not campaigns:
-            raise Invalid([Fault("campaign_id", "no_such_campaign", "There is no campaign with this id.")])
-        call = await self._verbs.dial_now(tx, lead, _as_asked(campaigns[0], asked))
+        campaign = await _in_turn(tx, asked.campaign_id or lead.row.campaign_id)
+        call = await self._verbs.dial_now(tx, lead, _as_asked(campaign, asked))
         return Answer(202, await self._show(tx, call))
 
     async def _lead(self, tx: Tx, asked: OneOff) -> Lead:
@@ -60,6 +58,15 @@ class OneOffs:
         if blocks:
             raise not_allowed([{"code": check["code"], "rule": check["rule"]} for check in blocks])
         return await self._people.find(tx, answer.body["id"])
+
+
+async def _in_turn(tx: Tx, campaign_id: UUID) -> CampaignRow:
+    """The campaign as it stands once nobody is changing or dispatching it; nobody begins to before the commit."""
+    await store.lock_campaign(tx, campaign_id)
+    campaigns = await store.campaigns(tx, by_id=[campaign_id])
+    if not campaigns:
+        raise Invalid([Fault("campaign_id", "no_such_campaign", "There is no campaign with this id.")])
+    return campaigns[0]
 
 
 def _as_asked(campaign: CampaignRow, asked: OneOff) -> CampaignRow:

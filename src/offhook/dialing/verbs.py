@@ -101,10 +101,10 @@ class Verbs:
         the place of the attempt that was planned next, so it counts in the lead's own cadence, whose caps hold for it
         and which decides by its outcome what follows; that is the lead's own campaign's again.
 
-        Raises Conflict `not_allowed` with every code and rule, `already_in_flight`, or `capacity_exceeded`.
+        The caller holds the campaign's turn, and read it under that turn. Raises Conflict `not_allowed` with every code
+        and rule, `already_in_flight`, or `capacity_exceeded`.
         """
-        # The campaign, then the number, then rows: the order of a dispatch and of an opt-out.
-        await store.lock_campaign(tx, campaign.id)
+        # The campaign (by the caller), then the number, then rows: the order of a dispatch and of an opt-out.
         await taking_turns(tx, [lead.row.number_tag])
         attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         if any(attempt.state == "dialing" for attempt in attempts):
