@@ -9,8 +9,10 @@ from tests.journeys.invariants import gaps
 from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, TRANSFERRED, Stage, until_waiting
 
 from offhook import ids
+from offhook.events import Actor
 from offhook.http.resources import take_turn
 from offhook.leads import LeadIn
+from offhook.sync.wire import PostBackIn
 
 Lead = Callable[..., LeadIn]
 
@@ -69,6 +71,38 @@ async def test_a_lead_paused_during_its_call_is_not_called_again_after_it(stage:
 
     assert await stage.status(lead) == "paused"
     assert await numbers(stage, lead) == [(1, "resolved"), (2, "paused")]
+
+
+async def test_a_pause_at_the_moment_its_call_ends_is_kept(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.settle()
+
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        held = await stage.house.people.find(tx, lead, lock=True)
+        await stage.house.verbs.pause(tx, held, Actor("api_key"))
+        end = asyncio.create_task(stage.passes(minutes=5))
+        await until_waiting(stage.house.database)
+    await end
+
+    assert await stage.status(lead) == "paused"
+    assert await numbers(stage, lead) == [(1, "resolved"), (2, "paused")]
+
+
+async def test_nothing_is_planned_for_a_lead_that_converts_at_the_moment_its_call_ends(
+    stage: Stage, a_lead: Lead
+) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.settle()
+
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        said = PostBackIn(type="conversion", lead_id=lead)
+        await stage.house.post_backs.take(tx, said, Actor("api_key"))
+        end = asyncio.create_task(stage.passes(minutes=5))
+        await until_waiting(stage.house.database)
+    await end
+
+    assert await stage.status(lead) == "converted"
+    assert await numbers(stage, lead) == [(1, "resolved")]
 
 
 async def test_a_lead_resumed_at_night_waits_for_the_morning(stage: Stage, a_lead: Lead) -> None:

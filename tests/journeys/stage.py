@@ -150,7 +150,10 @@ async def side_by_side(*acts: Callable[[], Awaitable[Any]]) -> Sequence[Any]:
 
 async def until_waiting(database: Database) -> None:
     """Return once a transaction of this database waits for another; it never does where nobody takes turns."""
-    waits = "select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())"
+    # A wait for a row is a wait for a transaction, which pg_locks tells of no database.
+    waits = (
+        "select 1 from pg_locks join pg_stat_activity using (pid) where not granted and datname = current_database()"
+    )
     async with asyncio.timeout(PATIENCE_S):
         while True:
             async with database.engine() as tx:

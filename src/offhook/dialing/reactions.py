@@ -29,7 +29,6 @@ from offhook.leads import Lead, People, mark
 
 OVER = {"converted", "opted_out", "dnc", "erased", "expired", "rejected"}
 """Statuses that somebody gave the lead for good: an ended call does not change them."""
-OPEN = ("accepted", "held", "scheduled", "dialing", "in_call", "paused", "qualified", "disqualified", "exhausted")
 
 _STATUS_AFTER: dict[str, str] = {"transferred": "qualified", "not_qualified": "disqualified", "opt_out": "opted_out"}
 
@@ -100,13 +99,13 @@ class Cadences:
         served = await attempt_store.resolve(tx, [(call, outcome, reasons[call]) for call, outcome in outcomes.items()])
         if not served:
             return []
-        leads = await self._people.of(tx, [attempt.lead_id for attempt in served])
+        # Whoever is pausing or settling a lead at this very moment is waited for, and has the last word.
+        leads = await self._people.of(tx, [attempt.lead_id for attempt in served], lock=True)
         plans = await plans_of(tx, served)
         history = await attempt_store.attempts_of(tx, [attempt.lead_id for attempt in served])
         results = [self._follow(tx, one, leads[one.lead_id], plans[one.id], history[one.lead_id]) for one in served]
         await attempt_store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
-        # Whoever settled a lead at this very moment has the last word.
-        await mark(tx, [change for _, marks, _ in results for change in marks], only_from=OPEN)
+        await mark(tx, [change for _, marks, _ in results for change in marks])
         self._wake(tx)
         causes = {fact.subject_id: fact.id for fact in facts}
         return [

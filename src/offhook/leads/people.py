@@ -92,9 +92,9 @@ class People:
         keys = await self._vault.keys(tx, [row.id for row in rows])
         return [Lead(row, _details(row, keys[row.id])) for row in rows]
 
-    async def of(self, tx: Tx, ids: Sequence[UUID]) -> dict[UUID, Lead]:
-        """The leads with these ids, in clear."""
-        rows = await store.by_ids(tx, ids)
+    async def of(self, tx: Tx, ids: Sequence[UUID], *, lock: bool = False) -> dict[UUID, Lead]:
+        """The leads with these ids, in clear; with `lock` nobody else changes them before the commit."""
+        rows = await store.by_ids(tx, ids, lock=lock)
         return {lead.id: lead for lead in await self.open(tx, list(rows.values()))}
 
     async def with_number(self, tx: Tx, number_tag: bytes) -> list[Lead]:

@@ -49,9 +49,15 @@ async def by_refs(tx: Tx, ref_tags: Sequence[bytes]) -> dict[bytes, Row]:
     return {row[1]: Row(*row) for row in rows}
 
 
-async def by_ids(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, Row]:
+_BY_IDS = (
+    f"select {_COLUMNS} from lead where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])"
+)
+
+
+async def by_ids(tx: Tx, ids: Sequence[UUID], *, lock: bool = False) -> dict[UUID, Row]:
+    """The leads with these ids; with `lock` held until the end of the transaction, taken in id order."""
     rows = await tx.rows(
-        f"select {_COLUMNS} from lead where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])",
+        _BY_IDS + (" order by id for no key update" if lock else ""),
         {**tx.keys, "ids": list(ids)},
     )
     return {row[0]: Row(*row) for row in rows}
