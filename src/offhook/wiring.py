@@ -139,7 +139,7 @@ class House:
         self.cadences = Cadences(self.people, self.rules, self.wakeups)
         self.dispatcher = Dispatcher(self.database, self.log, self.people, self.calls, self.rules, self.wakeups)
         self.verbs = Verbs(self.log, self.people, self.rules, self.dispatcher, self.wakeups)
-        self.campaigns = Campaigns(self.log, self.wakeups)
+        self.campaigns = Campaigns(self.log, self.people, self.wakeups)
         self.leads = Leads(self.vault, self.log, checks(self.rules), self.campaigns.behind)
         self.one_offs = OneOffs(self.leads, self.people, self.verbs, self._show_call)
         self.imports = Imports(self.database, self.vault, self.leads)

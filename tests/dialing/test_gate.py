@@ -221,6 +221,18 @@ async def test_after_a_dial_for_another_campaign_the_leads_own_cadence_and_campa
     assert await stage.status(lead) == "exhausted"
 
 
+async def test_a_campaign_is_not_deleted_while_another_dials_its_only_lead(stage: Stage, a_lead: Lead) -> None:
+    own, other = await stage.campaign(), await another_campaign(stage)
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.post("/v1/calls", {"lead_id": lead, "campaign_id": other}, 202)
+
+    refusal = await stage.api.delete(f"/v1/campaigns/{own}")
+    await stage.passes(minutes=5)
+
+    assert (refusal.status, refusal.json["code"], refusal.json["references"]) == (409, "in_use", ["1 leads"])
+    assert [attempt["state"] for attempt in await stage.attempts(lead)] == ["resolved", "planned"]
+
+
 async def test_a_dial_for_another_campaign_that_is_refused_leaves_the_plan_as_it_was(
     stage: Stage, a_lead: Lead
 ) -> None:

@@ -123,6 +123,7 @@ async def undefault_campaigns(tx: Tx) -> None:
 
 
 async def lead_count(tx: Tx, campaign_id: UUID) -> int:
+    """How many leads have an attempt for this campaign."""
     row = await tx.row(
         "select count(distinct lead_id)::int from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s",
         {**tx.keys, "id": campaign_id},

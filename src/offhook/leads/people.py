@@ -101,6 +101,10 @@ class People:
         """Every lead with this number, in the order in which they came."""
         return list((await self.of(tx, await store.with_number(tx, number_tag))).values())
 
+    async def in_campaign(self, tx: Tx, campaign_id: UUID) -> int:
+        """How many leads belong to this campaign, beside those that were rejected or erased."""
+        return await store.in_campaign(tx, campaign_id)
+
     async def find(self, tx: Tx, ref: str, *, lock: bool = False) -> Lead:
         """The lead by its id or by `ext:` and its client_ref_id. Raises NotFound."""
         if ref.startswith("ext:"):

@@ -91,6 +91,15 @@ async def listed(tx: Tx, status: str | None, campaign_id: UUID | None, after: UU
     return [Row(*row) for row in rows]
 
 
+async def in_campaign(tx: Tx, campaign_id: UUID) -> int:
+    row = await tx.row(
+        "select count(*)::int from lead where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s"
+        " and status <> 'rejected' and erased_at is null",
+        {**tx.keys, "id": campaign_id},
+    )
+    return int(row[0]) if row else 0
+
+
 async def number_holders(tx: Tx, tags: Sequence[bytes]) -> dict[bytes, UUID]:
     rows = await tx.rows(
         "select number_tag, lead_id from number_claim where workspace_id = %(ws)s and environment = %(env)s"
