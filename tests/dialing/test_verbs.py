@@ -105,6 +105,17 @@ async def test_nothing_is_planned_for_a_lead_that_converts_at_the_moment_its_cal
     assert await numbers(stage, lead) == [(1, "resolved")]
 
 
+async def test_a_paused_lead_that_is_dialed_once_is_paused_again_after_it(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await verb(stage, lead, "pause")
+
+    await stage.post("/v1/calls", {"lead_id": lead}, 202)
+    await stage.passes(days=3)
+
+    assert await stage.status(lead) == "paused"
+    assert await numbers(stage, lead) == [(1, "resolved"), (2, "paused")]
+
+
 async def test_a_lead_resumed_at_night_waits_for_the_morning(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
     await verb(stage, lead, "pause")

@@ -30,6 +30,7 @@ from offhook.providers import DialOrder
 LOOK_S = 1.0
 BATCH = 100
 _EMBRACES = 3
+_NOT_PAUSED = ("accepted", "held", "scheduled", "dialing", "in_call", "qualified", "disqualified", "exhausted")
 GRACE = timedelta(seconds=180)
 """How long a lease outlives the longest that its call can last: the sweep has ended a silent call before that."""
 
@@ -152,7 +153,8 @@ class Dispatcher:
         if not pairs:
             return []
         await attempt_store.start_dialing(tx, [(one.attempt.id, call) for one, call in pairs])
-        await mark(tx, [(one.lead.id, "dialing", None) for one, _ in pairs])
+        # A paused lead that is dialed out of turn stays paused, and so does what follows that call.
+        await mark(tx, [(one.lead.id, "dialing", None) for one, _ in pairs], only_from=_NOT_PAUSED)
         return await self._calls.begin(tx, [_new_call(campaign, one) for one, _ in pairs])
 
     async def _put_off(self, tx: Tx, verdicts: Sequence[Gated]) -> None:
