@@ -7,6 +7,7 @@
     ├── Stale              412  the object changed since it was read
     ├── TooMany            429  says when to come back
     ├── Unavailable        503  a part is away for the moment; nothing was done
+    │   └── Slow                its statement took longer than it may, and may do so again
     └── CannotStart         –   the installation is not fit to run; says what to mend
 
 An error never holds a personal value: not a number, a name, an address, nor somebody else's exception text.
@@ -97,6 +98,15 @@ class TooMany(OffhookError):
 class Unavailable(OffhookError):
     status = 503
     title = "A part is away for the moment"
+
+
+class Slow(Unavailable):
+    """A statement took longer than it may. The database is there: what is asked of it alone is at fault, or may be."""
+
+
+def is_away(failure: BaseException) -> bool:
+    """Whether it tells that everything has to wait, and not only what was asked: a part is away, and not merely slow."""
+    return isinstance(failure, Unavailable) and not isinstance(failure, Slow)
 
 
 class CannotStart(OffhookError):

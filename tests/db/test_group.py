@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 from offhook.db import Database, GroupCommit, Tenant, Tx
-from offhook.errors import Conflict, Unavailable
+from offhook.errors import Conflict, Slow, Unavailable
 
 
 class Notes:
@@ -26,6 +26,9 @@ class Notes:
                 raise Conflict("refused", "This one is refused.")
             if name == "broken":
                 await tx.run("select 1 / 0")
+            if name.startswith("slow"):
+                await tx.run("set local statement_timeout = '20ms'")
+                await tx.run("select pg_sleep(10)")
         return [f"wrote {name}" for name in names]
 
 
@@ -52,7 +55,9 @@ async def test_requests_that_arrive_together_share_a_commit_and_each_gets_its_ow
     assert len(notes.batches) < len(names)
 
 
-@pytest.mark.parametrize(("name", "error"), [("refused", Conflict), ("broken", psycopg.errors.DivisionByZero)])
+@pytest.mark.parametrize(
+    ("name", "error"), [("refused", Conflict), ("broken", psycopg.errors.DivisionByZero), ("slow", Slow)]
+)
 async def test_a_refused_request_never_rolls_back_its_neighbours(
     database: Database, tenant: Tenant, notes: Notes, name: str, error: type[Exception]
 ) -> None:
@@ -64,6 +69,18 @@ async def test_a_refused_request_never_rolls_back_its_neighbours(
     assert [answer for answer in answers if isinstance(answer, str)] == ["wrote a", "wrote b", "wrote c"]
     assert isinstance(answers[2], error)
     assert await written(database, tenant) == {"a", "b", "c"}
+
+
+async def test_where_everything_takes_too_long_the_last_of_a_batch_does_not_wait_for_each_before_it(
+    database: Database, tenant: Tenant, notes: Notes
+) -> None:
+    group = GroupCommit(database, notes.write, writers=1)
+    names = [f"slow {n}" for n in range(20)]
+
+    answers = await asyncio.gather(*(group.submit(tenant, one) for one in names), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [Slow] * 20
+    assert len(notes.batches) == 4
 
 
 async def test_a_batch_belongs_to_one_tenant(

@@ -58,6 +58,9 @@ class Shop:
     async def _all_done(self, tx: Tx, taken: Sequence[Job]) -> list[Outcome]:
         if any(job.key == "bad" for job in taken):
             raise RuntimeError("a bad job")
+        if any(job.key == "slow" for job in taken):
+            await tx.run("set local statement_timeout = '20ms'")
+            await tx.run("select pg_sleep(10)")
         self._note(taken)
         return [Done() for _ in taken]
 

@@ -1,12 +1,14 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from psycopg.errors import QueryCanceled
 from tests.jobs.shop import Shop
 
 from offhook import jobs
-from offhook.db import Database, Tenant
-from offhook.jobs import Job
+from offhook.db import Database, Tenant, Tx
+from offhook.jobs import Job, queue
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
 from offhook.jobs.runner import BATCH
 
@@ -88,6 +90,40 @@ async def test_a_dead_workers_job_is_taken_over_and_its_late_settling_does_nothi
 
     assert taken_over.is_set()
     assert [(job["key"], job["fence"]) for job in await shop.waiting()] == [("k", 2)]
+
+
+async def test_a_job_whose_statement_takes_too_long_is_put_back_and_its_batch_is_done(shop: Shop) -> None:
+    now = await shop.now()
+    for key in ("a", "slow", "b"):
+        await shop.enqueue("inside", key)
+
+    await shop.runner().drain(shop.tenant)
+
+    assert shop.ran == ["a", "b"]
+    (left,) = await shop.waiting()
+    assert (left["key"], left["failures"]) == ("slow", 1)
+    assert left["run_at"] - now >= timedelta(seconds=5)
+
+
+async def test_a_tenant_whose_jobs_cannot_be_looked_at_neither_ends_the_loop_nor_holds_up_another(
+    shop: Shop, stranger: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = queue.take
+
+    async def cannot(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:
+        if tx.tenant == shop.tenant:
+            raise QueryCanceled
+        return await take(tx, kinds, most)
+
+    monkeypatch.setattr(queue, "take", cannot)
+    await shop.enqueue("inside", "mine")
+    await shop.enqueue("inside", "theirs", tenant=stranger)
+
+    running = asyncio.create_task(shop.runner().run())
+    await shop.until(lambda: shop.ran == ["theirs"])
+
+    assert not running.done()
+    await cancelled(running)
 
 
 @pytest.mark.parametrize("kind", ["inside", "outside"])

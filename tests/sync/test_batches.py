@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.journeys.stage import NO_ANSWER, Stage, side_by_side
 
+from offhook.db import Tx
 from offhook.leads import LeadIn
+from offhook.sync import PostBacks
 
 Lead = Callable[..., LeadIn]
 
@@ -65,6 +68,27 @@ async def test_a_post_back_is_neither_changed_nor_deleted(stage: Stage, a_lead: 
 
     assert (result["status"], result["problem"]["errors"][0]["code"]) == (422, "bad_operation")
     assert await stage.status(lead) == "scheduled"
+
+
+async def test_a_batch_in_which_a_statement_takes_too_long_is_undone_and_told_as_slow(
+    stage: Stage, a_lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await stage.send(a_lead(), a_lead())
+    do = PostBacks.take
+
+    async def dawdle(self: PostBacks, tx: Tx, *args: Any) -> Any:
+        if await tx.row("select 1 from lead where status = 'converted'"):
+            await tx.run("set local statement_timeout = '20ms'")
+            await tx.run("select pg_sleep(10)")
+        return await do(self, tx, *args)
+
+    monkeypatch.setattr(PostBacks, "take", dawdle)
+    operations = [{"op": "create", "body": {"type": "conversion", "lead_id": lead}} for lead in (first, second)]
+
+    answer = await stage.post("/v1/postbacks/batch", {"operations": operations}, 503)
+
+    assert answer["code"] == "database_slow"
+    assert [await stage.status(lead) for lead in (first, second)] == ["scheduled"] * 2
 
 
 async def test_a_batch_of_more_than_a_thousand_is_refused(stage: Stage) -> None:

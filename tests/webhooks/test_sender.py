@@ -1,12 +1,19 @@
 """Each event reaches each endpoint, signed, the same on every try, whatever becomes of the process."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
+import pytest
+from psycopg.errors import QueryCanceled
 from standardwebhooks import Webhook
 from tests.webhooks.conftest import Receiver, Room, Says
+
+from offhook.db import EngineTx
+from offhook.webhooks import lane_store
 
 
 async def test_an_event_is_told_and_its_signature_holds(room: Room, receiver: Receiver) -> None:
@@ -173,6 +180,33 @@ async def test_what_is_in_memory_is_looked_at_anew_when_the_word_of_an_erasure_m
     await room.drain()
 
     assert [orjson.loads(one.body)["data"] for one in receiver.received] == [{"erased": True}] * 3
+
+
+async def test_a_result_whose_writing_takes_too_long_keeps_no_other_from_being_written_and_is_sent_again(
+    room: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, slow = lane_store.settle, set[UUID]()
+
+    async def too_long_for_one(tx: EngineTx, fence: int, tried: Sequence[Any]) -> None:
+        deliveries = [attempt.parcel.delivery for attempt, *_ in tried]
+        slow.update(deliveries[:1] if not slow else [])
+        if slow & {*deliveries}:
+            raise QueryCanceled
+        await settle(tx, fence, tried)
+
+    monkeypatch.setattr(lane_store, "settle", too_long_for_one)
+    await room.endpoint(receiver.url)
+    await room.happens(3)
+    async with asyncio.timeout(10):
+        await room.drain()
+    written = [delivery["status"] for delivery in await room.deliveries()].count("delivered")
+
+    monkeypatch.undo()
+    await leases_run_out(room)
+    await room.drain()
+
+    assert (written, len(receiver.received)) == (2, 4)
+    assert [delivery["status"] for delivery in await room.deliveries()] == ["delivered"] * 3
 
 
 def dies_before_recording(room: Room) -> list[Any]:

@@ -7,7 +7,8 @@ loops work on, and knows only the real clock.
 On failure the transaction rolls back and its `on_commit` callbacks are forgotten. A transaction never waits for the
 network: nothing but the database is awaited between begin and commit. A database that is away raises
 `errors.Unavailable`, and nothing was done; when it goes away during the commit itself, the outcome is unknown to the
-caller, who repeats the same request (every write of the house is idempotent by key).
+caller, who repeats the same request (every write of the house is idempotent by key). A statement that takes longer than it
+may raises its subclass `errors.Slow`: the database is there, so whoever does work of several splits it, and backs off.
 """
 
 from offhook.db.connection import Database, EngineTx, Tenant, Tx

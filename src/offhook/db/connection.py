@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from offhook.errors import Unavailable
+from offhook.errors import Slow, Unavailable
 
 Environment = Literal["live", "sandbox"]
 Params = Sequence[object] | dict[str, Any] | None
@@ -176,7 +176,7 @@ class Database:
         try:
             yield EngineTx(connection, datetime.now(UTC))
         except psycopg.errors.QueryCanceled:
-            raise Unavailable("database_slow", _SLOW) from None
+            raise Slow("database_slow", _SLOW) from None
         except psycopg.OperationalError:
             if connection.closed or connection.broken:
                 raise Unavailable("database_away", "The database went away; write the same again.") from None
@@ -272,7 +272,7 @@ async def _ending(tx: EngineTx) -> AsyncIterator[None]:
         if isinstance(failure, psycopg.OperationalError) and (tx.connection.closed or tx.connection.broken):
             raise Unavailable("database_away", "The database went away; send the same request again.") from None
         if isinstance(failure, psycopg.errors.QueryCanceled):
-            raise Unavailable("database_slow", _SLOW) from None
+            raise Slow("database_slow", _SLOW) from None
         raise
     tx.committed()
 

@@ -3,7 +3,8 @@
 Whatever arrived while the last commit was under way is the next batch, so a lone request commits at once and a
 thousand share a few. A batch belongs to one tenant, and a tenant's batches follow one another: two at once would be
 smaller, and race for the same rows. When one fails, its members run again one by one, so a refused
-request never rolls back its neighbours.
+request never rolls back its neighbours. Only when the database is away, or a few of them took too long alone too, are the
+others not tried.
 """
 
 import asyncio
@@ -12,11 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from offhook.db.connection import Database, Tenant, Tx
-from offhook.errors import Unavailable
+from offhook.errors import Slow, is_away
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Waiting = tuple[Item, asyncio.Future[Result]]
+
+_SLOW_ONES = 3
+"""So many of a batch are each given the time of a statement alone; then it is not they that are slow."""
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -73,22 +77,36 @@ class GroupCommit(Generic[Item, Result]):
         try:
             results = await self._transact(tenant, [item for item, _ in batch])
         except Exception as failure:
-            if len(batch) == 1 or isinstance(failure, Unavailable):
-                for _, future in batch:
-                    _settle(future, failure)
-                return
-            for single in batch:
-                await self._commit(tenant, [single])
+            if len(batch) == 1 or is_away(failure):
+                _refuse(batch, failure)
+            else:
+                await self._commit_singly(tenant, batch)
             return
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
+
+    async def _commit_singly(self, tenant: Tenant, batch: list[Waiting[Item, Result]]) -> None:
+        slow = 0
+        for n, single in enumerate(batch):
+            await self._commit(tenant, [single])
+            if failure := _slowness(single[1]):
+                slow += 1
+                if slow == _SLOW_ONES:
+                    _refuse(batch[n + 1 :], failure)
+                    return
 
     async def _transact(self, tenant: Tenant, items: Sequence[Item]) -> Sequence[Result]:
         async with self._database.transaction(tenant) as tx:
             return await self._work(tx, items)
 
 
-def _settle(future: "asyncio.Future[Result]", failure: Exception) -> None:
-    if not future.done():
-        future.set_exception(failure)
+def _refuse(batch: list[Waiting[Item, Result]], failure: BaseException) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(failure)
+
+
+def _slowness(future: "asyncio.Future[Result]") -> Slow | None:
+    failure = None if future.cancelled() else future.exception()
+    return failure if isinstance(failure, Slow) else None

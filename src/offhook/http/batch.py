@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from psycopg.errors import DeadlockDetected
+from psycopg.errors import DeadlockDetected, QueryCanceled
 from pydantic import Field
 
 from offhook.db import Tx
@@ -58,7 +58,8 @@ class Batches:
     async def run(self, tx: Tx, batch: Batch) -> dict[str, Any]:
         """The answer: `results`, one per operation, in order.
 
-        Raises Unavailable when the database goes away, and DeadlockDetected for the door to run all of it again.
+        Raises Unavailable when the database goes away, DeadlockDetected for the door to run all of it again, and
+        QueryCanceled when a statement takes too long, which the transaction tells as Slow.
         """
         results: list[dict[str, Any]] = []
         try:
@@ -75,7 +76,7 @@ class Batches:
         try:
             async with tx.savepoint():
                 return await self.run_one(tx, operation)
-        except (Unavailable, DeadlockDetected):
+        except (Unavailable, DeadlockDetected, QueryCanceled):
             raise
         except Exception as failure:
             if tx.connection.closed or tx.connection.broken:

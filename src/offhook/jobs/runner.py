@@ -2,24 +2,25 @@
 
 import asyncio
 import random
-import traceback
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx, Wakeups
-from offhook.errors import Unavailable
+from offhook.errors import Unavailable, is_away
 from offhook.jobs import queue
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt, backoff
 from offhook.jobs.queue import LEASE, Job
-from offhook.log import get
+from offhook.log import get, place_of
 
 BATCH = 200
 LOOK_S = 1.0
 FAILURES = 20
+ALONE_S = 60.0
+"""How long the jobs of a batch that failed are run one by one; what is left is due at the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,17 @@ class Runner:
         try:
             while True:
                 self._awake.clear()
-                wait = LOOK_S
+                wait: float = LOOK_S
                 try:
                     async with self._database.engine() as tx:
                         waits = [(tenant, s) for tenant, s in await queue.next_of_each(tx) if tenant not in self.driven]
-                    begun = await asyncio.gather(*(self._begin(tenant, BATCH) for tenant, s in waits if s <= 0))
-                    any_ran = any(ran for ran, _ in begun)
-                    wait = 0 if any_ran else min([LOOK_S, *(max(s, 0.01) for _, s in waits)])
-                except Unavailable:
-                    get("jobs").warning("look_put_off")
+                    begun = await asyncio.gather(*(self._look_at(tenant) for tenant, s in waits if s <= 0))
+                    if any(begun):
+                        wait = 0
+                    elif None not in begun:
+                        wait = min([LOOK_S, *(max(s, 0.01) for _, s in waits)])
+                except Unavailable as failure:
+                    get("jobs").warning("look_put_off", why=failure.code)
                 if wait:
                     await self._sleep(wait)
         finally:
@@ -110,6 +113,19 @@ class Runner:
         await asyncio.gather(*tasks)
         return ran
 
+    async def _look_at(self, tenant: Tenant) -> bool | None:
+        """Whether anything of this tenant was due; None when that could not be told, and the next look has to tell."""
+        try:
+            ran, _ = await self._begin(tenant, BATCH)
+        except Unavailable as failure:
+            # One tenant's rows may be locked; the others' jobs are none the later for it.
+            get("jobs").warning("look_put_off", why=failure.code)
+        except Exception as failure:
+            get("jobs").error("look_failed", error=type(failure).__name__, at=place_of(failure))
+        else:
+            return ran > 0
+        return None
+
     async def _begin(self, tenant: Tenant, most: int) -> tuple[int, list[asyncio.Task[None]]]:
         """Run a batch's inside jobs and start its outside ones; how many jobs, and the tasks of those started."""
         # A tenant with a whole batch under way waits with more outside jobs, and with nothing else.
@@ -124,17 +140,27 @@ class Runner:
                 for kind, batch in _by_kind(inside).items():
                     outcomes = await self._inside[kind].run(tx, batch)
                     await _settle(tx, list(zip(batch, outcomes, strict=True)))
-        except Unavailable:
-            raise
         except Exception as failure:
+            if is_away(failure) or not taken:
+                raise
             if most > 1:
-                # One bad job must not fail its neighbours: each runs alone.
-                alone = [await self._begin(tenant, 1) for _ in taken]
-                return sum(ran for ran, _ in alone), [task for _, tasks in alone for task in tasks]
+                return await self._begin_each(tenant, len(taken))
             for job in taken:
                 await self._failed(job, failure)
             return len(taken), []
         return len(taken), [self._start(job) for job in leased]
+
+    async def _begin_each(self, tenant: Tenant, jobs: int) -> tuple[int, list[asyncio.Task[None]]]:
+        """One bad or slow job must not fail its neighbours: so many run, each alone."""
+        until = time.monotonic() + ALONE_S
+        ran = 0
+        tasks: list[asyncio.Task[None]] = []
+        for _ in range(jobs):
+            if time.monotonic() > until:
+                break
+            one, its_tasks = await self._begin(tenant, 1)
+            ran, tasks = ran + one, tasks + its_tasks
+        return ran, tasks
 
     def _start(self, job: Job) -> asyncio.Task[None]:
         task = asyncio.create_task(self._run_one(job))
@@ -184,7 +210,7 @@ class Runner:
             job=job.id.hex,
             failures=job.failures + 1,
             error=type(failure).__name__,
-            at=_place(failure),
+            at=place_of(failure),
         )
         async with self._database.transaction(job.tenant) as tx:
             if job.failures + 1 >= FAILURES:
@@ -214,8 +240,3 @@ async def _settle(tx: Tx, results: Sequence[tuple[Job, Outcome]]) -> None:
                 await queue.put_back(tx, job, outcome, failed=False)
     if over:
         await queue.finish(tx, over)
-
-
-def _place(failure: Exception) -> str:
-    frames = traceback.extract_tb(failure.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"

@@ -2,15 +2,17 @@
 
 Deliveries and retries of all tenants go in one statement. What changes more than a delivery's own row (a dead letter, a
 held delivery, the health of an endpoint) goes in a transaction of its tenant: see `endings`. Writing a batch twice
-does no harm, so when a commit is lost on the way it is simply written again.
+does no harm, so when a commit is lost on the way it is simply written again. A batch that fails is written one by one;
+what cannot be written alone either, or takes too long, is left to its lease: the delivery is sent again.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from offhook.db import Database, EngineTx, Tenant
-from offhook.errors import Unavailable
+from offhook.errors import is_away
 from offhook.log import get, place_of
 from offhook.privacy import Vault
 from offhook.webhooks import lane_store
@@ -22,6 +24,8 @@ from offhook.webhooks.schedule import Delivered
 BATCH = 500
 GATHER_S = 0.005
 _AWAY_S = 0.5
+_SINGLY_S = 30.0
+"""How long the members of a batch that failed are written one by one, each its slow statement; the rest is a batch again."""
 
 
 class Recorder:
@@ -56,20 +60,27 @@ class Recorder:
     async def _write(self, batch: Sequence[Result]) -> None:
         try:
             await self._record(batch)
-        except Unavailable:
-            get("webhooks").warning("database_away", results_waiting=len(self._waiting) + len(batch))
-            await asyncio.sleep(_AWAY_S)
-            self._waiting[:0] = batch
-            return
         except Exception as failure:
+            if is_away(failure):
+                get("webhooks").warning("database_away", results_waiting=len(self._waiting) + len(batch))
+                await asyncio.sleep(_AWAY_S)
+                self._waiting[:0] = batch
+                return
             if len(batch) > 1:
-                # One that cannot be written must not take its neighbours with it.
-                for result in batch:
-                    await self._write([result])
+                await self._write_singly(batch)
                 return
             # Its lease runs out, and it is sent again.
             get("webhooks").error("result_lost", error=type(failure).__name__, at=place_of(failure))
         self.recorded(batch)
+
+    async def _write_singly(self, batch: Sequence[Result]) -> None:
+        """One that cannot be written must not take its neighbours with it, nor hold them up for ever."""
+        until = time.monotonic() + _SINGLY_S
+        for n, result in enumerate(batch):
+            if time.monotonic() > until:
+                self._waiting[:0] = batch[n:]
+                return
+            await self._write([result])
 
     async def _record(self, batch: Sequence[Result]) -> None:
         await self._settle([result for result in batch if isinstance(result.outcome, Delivered | Again | Left)])

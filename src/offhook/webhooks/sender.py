@@ -80,8 +80,8 @@ class Sender:
                 self._awake.clear()
                 try:
                     claim = await self._claim(None)
-                except Unavailable:
-                    get("webhooks").warning("database_away")
+                except Unavailable as failure:
+                    get("webhooks").warning("look_put_off", why=failure.code)
                     await self._sleep()
                     continue
                 if not (claim.parcels and claim.short):
