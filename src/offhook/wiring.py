@@ -115,8 +115,8 @@ class House:
         self.log.react(reactions(self))
         self.runner = Runner(self.database, self.wakeups, self._handlers())
         self.clock = VirtualClock(self.database, [self.runner, self.dispatcher, self.webhooks.sender])
-        chores = [purge_idempotency, self.calls.forget_reports, purge_postbacks, self.imports.forget_abandoned]
-        self.upkeep = Upkeep(self.database, chores)
+        purges = [purge_idempotency, self.calls.forget_reports, purge_postbacks]
+        self.upkeep = Upkeep(self.database, purges, [self.imports.forget_abandoned])
         self._loops: list[asyncio.Task[None]] = []
         self.authenticator = access.Authenticator(self.database, self.wakeups)
         self.app = self._build_app()
@@ -202,7 +202,7 @@ class House:
             raise CannotStart("migrations_behind", f"The database lacks {', '.join(missing)}. Mend: offhook migrate")
         await self.database.open()
         await self.wakeups.start()
-        await self.upkeep.once()
+        await self.upkeep.prepare()
         self.log.epoch = await self.upkeep.epoch()
         if self.engine:
             loops: list[Callable[[], Awaitable[None]]] = [

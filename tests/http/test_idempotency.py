@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from offhook import ids
 from offhook.db import Database, Tenant, Tx
+from offhook.http import store
 from offhook.http.idempotency import person_of, purge_idempotency
 
 A_THING = {"name": "once"}
@@ -121,6 +122,24 @@ async def test_a_key_may_be_used_anew_after_24_hours_and_is_forgotten_then(
 
     assert renewed.status == 201
     assert purged == 1
+
+
+async def test_a_day_of_many_keys_is_forgotten_in_small_steps(
+    api: Any, database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PURGED_AT_ONCE", 2)
+    for n in range(4):
+        await api.post("/v1/things", A_THING, idempotency_key=f"{n}")
+    async with database.transaction(tenant) as tx:
+        old = timedelta(hours=24)
+        await tx.run("update idempotency set created_at = created_at - %(by)s", {"by": old})
+    await api.post("/v1/things", A_THING, idempotency_key="young")
+
+    async with database.engine() as engine:
+        purged = [await purge_idempotency(engine) for _ in range(3)]
+        left = await engine.row("select count(*) from idempotency")
+
+    assert (purged, left) == ([2, 2, 0], (1,))
 
 
 async def test_a_key_that_is_too_long_or_empty_is_refused(api: Any) -> None:

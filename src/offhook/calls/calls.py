@@ -128,9 +128,9 @@ class Calls:
         """The calls of this lead that have not ended: an erasure waits for them."""
         return await store.open_of_lead(tx, lead_id)
 
-    async def forget_reports(self, tx: EngineTx) -> None:
-        """Forget which reports were seen more than 72 hours ago: no platform repeats itself for so long."""
-        await store.forget_reports(tx)
+    async def forget_reports(self, tx: EngineTx) -> int:
+        """Forget some reports that were seen more than 72 hours ago, and how many: no platform repeats itself for so long."""
+        return await store.forget_reports(tx)
 
     async def being_placed(self, tx: Tx) -> bool:
         """Whether some process is handing a call of this tenant to its platform right now."""

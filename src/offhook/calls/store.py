@@ -299,5 +299,9 @@ async def any_being_placed(tx: Tx) -> bool:
     return bool(row and row[0])
 
 
-async def forget_reports(tx: EngineTx) -> None:
-    await tx.run("delete from report_seen where seen_at < now() - interval '72 hours'")
+async def forget_reports(tx: EngineTx, most: int = 5000) -> int:
+    return await tx.run(
+        "delete from report_seen where ctid = any(array("
+        "select ctid from report_seen where seen_at < now() - interval '72 hours' limit %(most)s))",
+        {"most": most},
+    )

@@ -112,5 +112,5 @@ async def once(request: Request, tenant: Tenant, vault: Vault, content: bytes | 
 
 
 async def purge_idempotency(tx: EngineTx) -> int:
-    """Forget what is older than 24 hours, for a periodic job; how many answers that was."""
+    """Forget some of what is older than 24 hours, for a periodic job; how many answers that was, 0 when none is left."""
     return await store.purge(tx)

@@ -16,14 +16,15 @@ from uuid import UUID
 import orjson
 from psycopg.errors import DeadlockDetected
 
-from offhook.db import Database, EngineTx, Tenant, Tx
-from offhook.errors import Unavailable
+from offhook.db import Database, Tenant, Tx
+from offhook.errors import is_away
 from offhook.jobs import Job, Outside, enqueue, progress
 from offhook.jobs.outcome import Done, GiveUp, Outcome
 from offhook.leads import store
 from offhook.leads.files import Line
 from offhook.leads.ingest import Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.wire import LeadIn
+from offhook.log import get, place_of
 from offhook.privacy import Vault
 
 KIND = "leads.import"
@@ -63,10 +64,8 @@ class Imports:
         try:
             while await self._next(job):
                 pass
-        except Unavailable:
-            raise
         except Exception as failure:
-            if job.failures + 1 < FAILURES:
+            if is_away(failure) or job.failures + 1 < FAILURES:
                 raise
             await self._abandon(job.tenant, job.id)
             return GiveUp(type(failure).__name__)
@@ -96,10 +95,17 @@ class Imports:
             await progress.report(tx, job.id, done=tally.rows, result=tally.result)
             return True
 
-    async def forget_abandoned(self, tx: EngineTx) -> None:
+    async def forget_abandoned(self) -> None:
         """Forget what waits for an import that is over, or that a day did not suffice for; for the hourly upkeep."""
-        for tenant, job in await store.abandoned_imports(tx, tx.wall - LONGEST):
-            await self._abandon(tenant, job)
+        async with self._database.engine() as tx:
+            abandoned = await store.abandoned_imports(tx, tx.wall - LONGEST)
+        for tenant, job in abandoned:
+            try:
+                await self._abandon(tenant, job)
+            except Exception as failure:
+                if is_away(failure):
+                    raise
+                get("leads").error("import_not_forgotten", error=type(failure).__name__, at=place_of(failure))
 
     async def _abandon(self, tenant: Tenant, job: UUID) -> None:
         async with self._database.transaction(tenant) as tx:

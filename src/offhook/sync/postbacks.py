@@ -34,7 +34,7 @@ _WRONG_NUMBER = "phone cannot be a number; send it like +14155550123."
 
 
 async def purge_postbacks(tx: EngineTx) -> int:
-    """Forget what has waited 30 days for its lead, for a periodic job; how many post-backs that was.
+    """Forget some of what has waited 30 days for its lead, for a periodic job; how many post-backs, 0 when none is left.
 
     Nothing is left of them: sent once more, each is a new word.
     """
