@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from psycopg.errors import QueryCanceled
@@ -8,6 +9,7 @@ from tests.jobs.shop import Shop
 
 from offhook import jobs
 from offhook.db import Database, Tenant, Tx
+from offhook.errors import Slow, Unavailable
 from offhook.jobs import Job, queue
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
 from offhook.jobs.runner import BATCH
@@ -164,6 +166,30 @@ async def test_waiting_for_its_time_does_not_count_as_a_failure(shop: Shop) -> N
     await shop.runner(outside=not_yet).drain(shop.tenant)
 
     assert [(job["run_at"], job["failures"]) for job in await shop.waiting()] == [(now + HOUR, 0)]
+
+
+@pytest.mark.parametrize(
+    ("failure", "failures"),
+    [(Unavailable("database_away", "It is away."), 1), (Slow("database_slow", "It took too long."), 2)],
+)
+async def test_a_database_that_is_away_is_no_failure_of_the_job_and_forgives_none_it_had(
+    shop: Shop, clock: Any, failure: Unavailable, failures: int
+) -> None:
+    now = await shop.now()
+    raises = [RuntimeError("a failure of its own"), failure]
+
+    async def fails(job: Job) -> Outcome:
+        raise raises.pop(0)
+
+    await shop.enqueue("outside", "k")
+    runner = shop.runner(outside=fails)
+    await runner.drain(shop.tenant)
+    await clock.to(now + HOUR)
+    await runner.drain(shop.tenant)
+
+    (left,) = await shop.waiting()
+    assert (shop.ran, left["failures"]) == (["k", "k"], failures)
+    assert left["run_at"] > now + HOUR
 
 
 async def test_a_job_that_is_given_up_is_gone(shop: Shop) -> None:

@@ -131,13 +131,13 @@ async def finish(tx: Tx, jobs: Sequence[Job]) -> None:
         )
 
 
-async def put_back(tx: Tx, job: Job, outcome: RetryAt, *, failed: bool) -> None:
-    """Let it wait until `outcome.when`; `failed` counts against it, waiting for its time does not."""
+async def put_back(tx: Tx, job: Job, outcome: RetryAt, *, failures: int) -> None:
+    """Let it wait until `outcome.when`, with so many failures in a row counted against it."""
     await tx.run(
         "update job set run_at = least(%(when)s, again_at), again_at = null, leased_until = null, last_error = %(why)s,"
-        " failures = case when %(failed)s then failures + 1 else 0 end"
+        " failures = %(failures)s"
         " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s and fence = %(fence)s",
-        {**tx.keys, "when": outcome.when, "why": outcome.why, "failed": failed, "id": job.id, "fence": job.fence},
+        {**tx.keys, "when": outcome.when, "why": outcome.why, "failures": failures, "id": job.id, "fence": job.fence},
     )
 
 

@@ -188,7 +188,10 @@ class Runner:
         try:
             outcome = await self._outside[job.kind].run(job)
         except Exception as failure:
-            await self._failed(job, failure)
+            if is_away(failure):
+                await self._put_off(job)
+            else:
+                await self._failed(job, failure)
         else:
             async with self._database.transaction(job.tenant) as tx:
                 await _settle(tx, [(job, outcome)])
@@ -201,6 +204,14 @@ class Runner:
             with suppress(Unavailable):
                 async with self._database.transaction(job.tenant) as tx:
                     await queue.extend(tx, job)
+
+    async def _put_off(self, job: Job) -> None:
+        """What it needs is away. That is not its failure, and forgives none that it had."""
+        get("jobs").warning("job_put_off", kind=job.kind, job=job.id.hex)
+        # Is the database away still, then nothing is written, and it runs again when its lease has run out.
+        async with self._database.transaction(job.tenant) as tx:
+            later = RetryAt(tx.now + backoff(job.failures + 1, self._rng), "Unavailable")
+            await queue.put_back(tx, job, later, failures=job.failures)
 
     async def _failed(self, job: Job, failure: Exception) -> None:
         # The exception's text may hold a personal value; its type and place do not.
@@ -217,7 +228,7 @@ class Runner:
                 await queue.finish(tx, [job])
             else:
                 later = RetryAt(tx.now + backoff(job.failures + 1, self._rng), type(failure).__name__)
-                await queue.put_back(tx, job, later, failed=True)
+                await queue.put_back(tx, job, later, failures=job.failures + 1)
 
 
 def _by_kind(jobs: Sequence[Job]) -> dict[str, list[Job]]:
@@ -237,6 +248,6 @@ async def _settle(tx: Tx, results: Sequence[tuple[Job, Outcome]]) -> None:
                 get("jobs").warning("job_given_up", kind=job.kind, job=job.id.hex, why=why)
                 over.append(job)
             case RetryAt():
-                await queue.put_back(tx, job, outcome, failed=False)
+                await queue.put_back(tx, job, outcome, failures=0)
     if over:
         await queue.finish(tx, over)
