@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from offhook.clock import Ahead
-from offhook.db import Database, Tenant, Tx
+from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.jobs import Job, Outside, Runner, enqueue
+from offhook.jobs.outcome import Done, Outcome
 from offhook.sandbox.clock import VirtualClock
 
 SECOND = timedelta(seconds=1)
@@ -35,7 +37,7 @@ class Chores:
             self.done += [(due, tx.now) for due in now]
         return bool(now)
 
-    async def finish(self, tenant: Tenant) -> None:
+    async def finish(self, tenant: Tenant, within_s: float) -> None:
         self.finished += 1
 
     async def ahead(self, tx: Tx) -> Ahead:
@@ -112,6 +114,31 @@ async def test_an_advance_whose_time_is_up_says_how_far_it_got(database: Databas
     assert (reached.settled, rest.settled) == (False, True)
     assert start < reached.now < start + LATER
     assert len(chores.done) == 8
+
+
+async def test_an_advance_does_not_outlast_its_time_for_a_long_job_which_goes_on_without_it(
+    database: Database, wakeups: Wakeups, tenant: Tenant
+) -> None:
+    may_end, ended = asyncio.Event(), asyncio.Event()
+
+    async def long_import(job: Job) -> Outcome:
+        await may_end.wait()
+        ended.set()
+        return Done()
+
+    runner = Runner(database, wakeups, {"long": Outside(long_import)})
+    clock = VirtualClock(database, [runner])
+    start = await now_of(database, tenant)
+    async with database.transaction(tenant) as tx:
+        await enqueue(tx, "long", {})
+
+    async with asyncio.timeout(10):
+        reached = await clock.advance(tenant, start + LATER, budget_s=0.1)
+        assert (reached.settled, ended.is_set()) == (False, False)
+        may_end.set()
+        rest = await clock.advance(tenant, start + LATER)
+
+    assert (rest.settled, ended.is_set()) == (True, True)
 
 
 async def test_two_advances_of_one_sandbox_take_turns(database: Database, tenant: Tenant) -> None:

@@ -1,6 +1,7 @@
 """Each event reaches each endpoint, signed, the same on every try, whatever becomes of the process."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -207,6 +208,23 @@ async def test_a_result_whose_writing_takes_too_long_keeps_no_other_from_being_w
 
     assert (written, len(receiver.received)) == (2, 4)
     assert [delivery["status"] for delivery in await room.deliveries()] == ["delivered"] * 3
+
+
+async def test_who_waits_for_a_slow_receiver_waits_no_longer_than_agreed_and_the_delivery_goes_on(
+    room: Room, receiver: Receiver
+) -> None:
+    receiver.says = [Says(after_s=0.3)]
+    await room.endpoint(receiver.url)
+    await room.happens()
+    await receiver.has(1)
+    before = time.monotonic()
+
+    await room.webhooks.sender.finish(room.tenant, 0.01)
+    waited = time.monotonic() - before
+    await room.webhooks.sender.finish(room.tenant, 10)
+
+    assert waited < 0.25
+    assert [delivery["status"] for delivery in await room.deliveries()] == ["delivered"]
 
 
 def dies_before_recording(room: Room) -> list[Any]:

@@ -92,7 +92,7 @@ class Dispatcher:
         any_done = False
         while await self.work(tenant):
             any_done = True
-            await self.finish(tenant)
+            await asyncio.gather(*self._placing, return_exceptions=True)
         return any_done
 
     async def work(self, tenant: Tenant) -> bool:
@@ -102,9 +102,10 @@ class Dispatcher:
         moved = sum([await self.dispatch(tenant, campaign) for campaign in campaigns])
         return moved > 0 or bool(self._placing)
 
-    async def finish(self, tenant: Tenant) -> None:
-        """Wait for the platforms' answers to what was dialed here."""
-        await asyncio.gather(*self._placing, return_exceptions=True)
+    async def finish(self, tenant: Tenant, within_s: float) -> None:
+        """Wait for the platforms' answers to what was dialed here, so long at most; none is cancelled."""
+        if self._placing:
+            await asyncio.wait(self._placing, timeout=within_s)
 
     async def ahead(self, tx: Tx) -> Ahead:
         """Due now is what is due and has room; what has none waits for capacity, not for time."""

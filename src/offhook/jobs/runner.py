@@ -95,13 +95,14 @@ class Runner:
         return any_ran
 
     async def work(self, tenant: Tenant) -> bool:
-        """One batch of what is due for this tenant, seen through; whether there was anything."""
-        return await self.drain_once(tenant) > 0
+        """Run or start one batch of what is due for this tenant; whether there was anything. `finish` sees it through."""
+        ran, _ = await self._begin(tenant, BATCH)
+        return ran > 0
 
-    async def finish(self, tenant: Tenant) -> None:
-        """Wait for this tenant's jobs that are under way here."""
-        mine = [task for task, whose in self._under_way.items() if whose == tenant]
-        await asyncio.gather(*mine, return_exceptions=True)
+    async def finish(self, tenant: Tenant, within_s: float) -> None:
+        """Wait for this tenant's jobs that are under way here, so long at most; none is cancelled."""
+        if mine := [task for task, whose in self._under_way.items() if whose == tenant]:
+            await asyncio.wait(mine, timeout=within_s)
 
     async def ahead(self, tx: Tx) -> Ahead:
         """Leased jobs are busy, those that wait are due."""

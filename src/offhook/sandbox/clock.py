@@ -1,7 +1,8 @@
 """The virtual clock: an offset per environment, moved from one due instant to the next and never past work that is due.
 
 `advance` settles what is due now (tries in flight included, wherever they run), steps to the earliest due instant,
-and goes on until it has reached its goal. Real time goes on underneath, so leases and time-outs stay true.
+and goes on until it has reached its goal, or its time is up: what is under way then goes on without it. Real time goes on
+underneath, so leases and time-outs stay true.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx
 
 BUDGET_S = 60.0
+_SETTLE_S = 600.0
+"""How long `settle` waits for what is under way here before it looks again."""
 _LOOK_S = 0.005
 
 
@@ -26,11 +29,11 @@ class Timed(Protocol):
     driven: set[Tenant]
 
     async def work(self, tenant: Tenant) -> bool:
-        """Do what is due for this tenant now; whether there was anything."""
+        """Do or begin what is due for this tenant now; whether there was anything."""
         ...
 
-    async def finish(self, tenant: Tenant) -> None:
-        """Wait until nothing of this tenant is under way in this process."""
+    async def finish(self, tenant: Tenant, within_s: float) -> None:
+        """Wait at most so long until nothing of this tenant is under way in this process. Nothing is cancelled."""
         ...
 
     async def ahead(self, tx: Tx) -> Ahead:
@@ -75,7 +78,7 @@ class VirtualClock:
                 steps += look.stepped
                 if not look.at_work and look.now >= to:
                     return Reached(look.now, steps, settled=True)
-                await self._work(tenant, look.at_work)
+                await self._work(tenant, look.at_work, deadline)
                 if time.monotonic() > deadline:
                     return Reached(look.now, steps, settled=False)
 
@@ -93,7 +96,7 @@ class VirtualClock:
     async def settle(self, tenant: Tenant) -> None:
         """Do what is due, and wait until no process is at work for this tenant."""
         while at_work := (await self._look(tenant, None)).at_work:
-            await self._work(tenant, at_work)
+            await self._work(tenant, at_work, time.monotonic() + _SETTLE_S)
 
     async def next_due(self, tx: Tx) -> datetime | None:
         """The earliest due instant of all that waits for time."""
@@ -113,11 +116,18 @@ class VirtualClock:
             await access.set_clock(tx, goal - tx.wall)
             return _Look(goal, goal < to, [timed for timed, ahead in lying if ahead.due_at == goal])
 
-    async def _work(self, tenant: Tenant, at_work: Sequence[Timed]) -> None:
-        worked = [await timed.work(tenant) for timed in at_work]
+    async def _work(self, tenant: Tenant, at_work: Sequence[Timed], deadline: float) -> None:
+        worked = []
+        for timed in at_work:
+            worked.append(await timed.work(tenant))
+            await _finish(timed, tenant, deadline)
         # Before the next look, lest it find nothing but what is under way right here.
         for timed in self._timed:
-            await timed.finish(tenant)
+            await _finish(timed, tenant, deadline)
         if at_work and not any(worked):
             # Another process has it in hand.
             await asyncio.sleep(_LOOK_S)
+
+
+async def _finish(timed: Timed, tenant: Tenant, deadline: float) -> None:
+    await timed.finish(tenant, max(0.0, deadline - time.monotonic()))

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -94,7 +95,7 @@ class Sender:
         anything = False
         while (await self._claim(tenant)).parcels or self._open[tenant]:
             anything = True
-            await self.finish(tenant)
+            await self._until(lambda: not self._open[tenant])
         return anything
 
     async def work(self, tenant: Tenant) -> bool:
@@ -102,9 +103,11 @@ class Sender:
         await self._claim(tenant)
         return self._open[tenant] > 0
 
-    async def finish(self, tenant: Tenant) -> None:
-        """Wait until the results of what is under way here for this tenant are written."""
-        await self._until(lambda: not self._open[tenant])
+    async def finish(self, tenant: Tenant, within_s: float) -> None:
+        """Wait until the results of what is under way here for this tenant are written, so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._until(lambda: not self._open[tenant])
 
     async def ahead(self, tx: Tx) -> Ahead:
         """Held deliveries wait for nobody's clock."""
