@@ -218,6 +218,7 @@ class House:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.dispatcher.close()
         await self.calls.close()
         await self.wakeups.stop()
         await self.database.close()

@@ -47,7 +47,7 @@ class Dispatcher:
         self._calls = calls
         self._rules = rules
         self._awake = asyncio.Event()
-        self._placing: set[asyncio.Task[None]] = set()
+        self._placing: dict[asyncio.Task[None], Tenant] = {}
         self.driven: set[Tenant] = set()
         """Tenants whose due attempts somebody else in this process sees to (the virtual clock)."""
         wakeups.hear("dial", self._hear)
@@ -100,12 +100,16 @@ class Dispatcher:
         async with self._database.transaction(tenant) as tx:
             campaigns = await attempt_store.with_due_and_room(tx)
         moved = sum([await self.dispatch(tenant, campaign) for campaign in campaigns])
-        return moved > 0 or bool(self._placing)
+        return moved > 0 or tenant in self._placing.values()
 
     async def finish(self, tenant: Tenant, within_s: float) -> None:
-        """Wait for the platforms' answers to what was dialed here, so long at most; none is cancelled."""
-        if self._placing:
-            await asyncio.wait(self._placing, timeout=within_s)
+        """Wait at most so many seconds for the platforms' answers to what was dialed here for this tenant."""
+        if mine := [task for task, whose in self._placing.items() if whose == tenant]:
+            await asyncio.wait(mine, timeout=within_s)
+
+    async def close(self) -> None:
+        """Wait for the platforms' answers to all that was dialed here; each is bounded by itself."""
+        await asyncio.gather(*self._placing, return_exceptions=True)
 
     async def ahead(self, tx: Tx) -> Ahead:
         """Due now is what is due and has room; what has none waits for capacity, not for time."""
@@ -175,11 +179,11 @@ class Dispatcher:
     def _place(self, tenant: Tenant, orders: Sequence[DialOrder]) -> None:
         for order in orders:
             task = asyncio.create_task(self._calls.place(tenant, order))
-            self._placing.add(task)
+            self._placing[task] = tenant
             task.add_done_callback(self._placed)
 
     def _placed(self, task: "asyncio.Task[None]") -> None:
-        self._placing.discard(task)
+        self._placing.pop(task, None)
         if not task.cancelled() and (failure := task.exception()):
             # The sweep asks the platform about this call within a minute.
             get("dialing").error("place_failed", error=type(failure).__name__)
