@@ -666,10 +666,8 @@ begin
 end $$;
 
 -- Young tables grow from nothing to thousands of rows in seconds, and plans made for empty ones are ruinous. This looks
--- sooner than autovacuum does, and coarsely, for a full sample held every request up for 100 ms; tables past a million rows
--- are left to it.
-create function refresh_statistics() returns int language plpgsql security definer set search_path = public, pg_temp
-  set default_statistics_target = '10' as $$
+-- sooner than autovacuum does; tables past a million rows are left to it.
+create function refresh_statistics() returns int language plpgsql security definer set search_path = public, pg_temp as $$
 declare
   young text;
   refreshed int := 0;
