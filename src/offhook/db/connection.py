@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from offhook.db.arrays import adapters
 from offhook.errors import Slow, Unavailable
 
 Environment = Literal["live", "sandbox"]
@@ -220,7 +221,7 @@ def _pool(url: str, role: str, size: int) -> AsyncConnectionPool[Connection]:
         min_size=min(2, size),
         max_size=size,
         open=False,
-        kwargs={"autocommit": True},
+        kwargs={"autocommit": True, "context": adapters()},
         check=None,
     )
 
