@@ -1,6 +1,5 @@
-"""How an instant is written, and what lies ahead. Where time comes from is `Tx.now` and `Tx.wall`; nothing here asks a clock."""
+"""How an instant is written. Where time comes from is `Tx.now` and `Tx.wall`; nothing here asks a clock."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 
@@ -11,12 +10,3 @@ def show(at: datetime) -> str:
 
 def show_or_null(at: datetime | None) -> str | None:
     return None if at is None else show(at)
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """What lies before one tenant in one room: when its next work falls due, past or future (None: none waits for time),
-    and whether some process is at work right now."""
-
-    due_at: datetime | None
-    busy: bool

@@ -3,11 +3,11 @@
 import asyncio
 import random
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 
 import pytest
 
-from offhook.clock import Ahead
-from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.db import Database, Tenant, Wakeups
 from offhook.jobs import Job, Outside, Runner, enqueue
 from offhook.jobs.outcome import Done, Outcome
 from offhook.sandbox.clock import VirtualClock
@@ -40,9 +40,11 @@ class Chores:
     async def finish(self, tenant: Tenant, within_s: float) -> None:
         self.finished += 1
 
-    async def ahead(self, tx: Tx) -> Ahead:
+    @property
+    def ahead(self) -> LiteralString:
         self.elsewhere = max(0, self.elsewhere - 1)
-        return Ahead(self.dues[0] if self.dues else None, self.elsewhere > 0)
+        due = f"'{self.dues[0].isoformat()}'" if self.dues else "null"
+        return f"select {due}::timestamptz, {self.elsewhere > 0}"
 
 
 async def now_of(database: Database, tenant: Tenant) -> datetime:

@@ -17,6 +17,7 @@ from offhook.events.catalogue.leads import LeadCadencePaused
 from offhook.events.reactions import Within
 from offhook.outbound import Outbound
 from offhook.privacy import Vault
+from offhook.sandbox.store import ahead as look_ahead
 from offhook.settings import Settings
 from offhook.webhooks import Webhooks, delivery_store
 from offhook.webhooks.wire import EndpointIn
@@ -169,7 +170,8 @@ class Room:
 
     async def next_due(self) -> datetime | None:
         async with self.database.transaction(self.tenant) as tx:
-            return (await self.webhooks.sender.ahead(tx)).due_at
+            (ahead,) = await look_ahead(tx, [self.webhooks.sender.ahead])
+            return ahead.due_at
 
     async def deliveries(self, **wanted: Any) -> list[dict[str, Any]]:
         """All deliveries of the tenant, the newest first, each with its tries."""

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from tests.webhooks.conftest import Receiver, Room, Says
 
 from offhook.db import EngineTx
+from offhook.sandbox.store import ahead as look_ahead
 from offhook.webhooks import lane_store
 
 
@@ -127,7 +128,8 @@ async def test_events_go_out_while_the_loop_runs_and_it_ends_with_nothing_under_
     await asyncio.gather(loop, return_exceptions=True)
 
     async with room.database.transaction(room.tenant) as tx:
-        assert not (await room.webhooks.sender.ahead(tx)).busy
+        (ahead,) = await look_ahead(tx, [room.webhooks.sender.ahead])
+        assert not ahead.busy
     delivered = [one for one in await room.deliveries() if one["status"] == "delivered"]
     assert len(delivered) == len(receiver.received)
 

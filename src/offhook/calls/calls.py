@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 import orjson
@@ -132,9 +132,10 @@ class Calls:
         """Forget some reports that were seen more than 72 hours ago, and how many: no platform repeats itself for so long."""
         return await store.forget_reports(tx)
 
-    async def being_placed(self, tx: Tx) -> bool:
-        """Whether some process is handing a call of this tenant to its platform right now."""
-        return await store.any_being_placed(tx)
+    @property
+    def being_placed(self) -> LiteralString:
+        """A select: whether some process is handing a call of this tenant to its platform right now."""
+        return store.BEING_PLACED
 
     async def find(self, tx: Tx, call_id: UUID) -> Call:
         """The call as it is now, nulls where its person was erased. Raises NotFound."""

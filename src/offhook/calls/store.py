@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
 
 import orjson
@@ -290,13 +290,8 @@ async def save_transfers(tx: Tx, calls: Sequence[Call]) -> None:
     )
 
 
-async def any_being_placed(tx: Tx) -> bool:
-    row = await tx.row(
-        "select exists (select 1 from call where workspace_id = %(ws)s and environment = %(env)s"
-        " and placing_until > %(wall)s)",
-        {**tx.keys, "wall": tx.wall},
-    )
-    return bool(row and row[0])
+BEING_PLACED: LiteralString = "select exists (select from call where workspace_id = %(ws)s and environment = %(env)s and placing_until > %(wall)s)"
+"""Whether any call of the tenant is being handed to its platform."""
 
 
 async def forget_reports(tx: EngineTx, most: int = 5000) -> int:

@@ -231,16 +231,13 @@ async def with_due_and_room(tx: Tx) -> list[UUID]:
     return [row[0] for row in rows]
 
 
-async def next_due(tx: Tx) -> datetime | None:
-    """Now when something is due and has room, else when the next attempt that is not yet due falls due."""
-    row = await tx.row(
-        f"select min(case when {_due_with_room('%(now)s')} then %(now)s else (select due_at from attempt a where a.workspace_id = c.workspace_id"
-        "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'planned' and a.due_at > %(now)s"
-        "  order by due_at limit 1) end) from campaign c"
-        " where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'",
-        {**tx.keys, "now": tx.now},
-    )
-    return row[0] if row else None
+NEXT_DUE: LiteralString = (
+    f"select min(case when {_due_with_room('%(now)s')} then %(now)s else (select due_at from attempt a where a.workspace_id = c.workspace_id"
+    "  and a.environment = c.environment and a.campaign_id = c.id and a.state = 'planned' and a.due_at > %(now)s"
+    "  order by due_at limit 1) end) from campaign c"
+    " where c.workspace_id = %(ws)s and c.environment = %(env)s and c.status = 'running'"
+)
+"""Now when something is due and has room, else when the next attempt that is not yet due falls due."""
 
 
 async def calls_of(tx: Tx, lead: UUID) -> list[UUID]:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import orjson
 
 from offhook import ids
-from offhook.clock import Ahead
 from offhook.db import EngineTx, Tenant, Tx
 from offhook.jobs.outcome import RetryAt
 
@@ -28,6 +27,14 @@ class Job:
     run_at: datetime
     fence: int
     failures: int
+
+
+AHEAD: LiteralString = (
+    "select (select run_at from job where workspace_id = %(ws)s and environment = %(env)s"
+    "  and (leased_until is null or leased_until < %(wall)s) order by run_at limit 1),"
+    " exists (select 1 from job where workspace_id = %(ws)s and environment = %(env)s and run_at <= %(now)s and leased_until >= %(wall)s)"
+)
+"""When the tenant's next waiting job is due, and whether some process is at work on a due one."""
 
 
 async def enqueue(
@@ -71,18 +78,6 @@ async def cancel(tx: Tx, kind: str, keys: Sequence[str]) -> None:
         "delete from job where workspace_id = %(ws)s and environment = %(env)s and kind = %(kind)s and key = any(%(keys)b::text[])",
         {**tx.keys, "kind": kind, "keys": list(keys)},
     )
-
-
-async def ahead(tx: Tx) -> Ahead:
-    """When the tenant's next waiting job is due, and whether some process is at work on a due one."""
-    row = await tx.row(
-        "select (select run_at from job where workspace_id = %(ws)s and environment = %(env)s"
-        "  and (leased_until is null or leased_until < %(wall)s) order by run_at limit 1),"
-        " exists (select 1 from job where workspace_id = %(ws)s and environment = %(env)s and run_at <= %(now)s and leased_until >= %(wall)s)",
-        {**tx.keys, "now": tx.now, "wall": tx.wall},
-    )
-    assert row is not None
-    return Ahead(*row)
 
 
 async def take(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import LiteralString
 
-from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import Unavailable, is_away
 from offhook.jobs import queue
@@ -87,6 +87,11 @@ class Runner:
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
+    @property
+    def ahead(self) -> LiteralString:
+        """Leased jobs are busy, those that wait are due."""
+        return queue.AHEAD
+
     async def drain(self, tenant: Tenant) -> bool:
         """Run what is due for this tenant until nothing is; whether anything ran."""
         any_ran = False
@@ -103,10 +108,6 @@ class Runner:
         """Wait for this tenant's jobs that are under way here, so long at most; none is cancelled."""
         if mine := [task for task, whose in self._under_way.items() if whose == tenant]:
             await asyncio.wait(mine, timeout=within_s)
-
-    async def ahead(self, tx: Tx) -> Ahead:
-        """Leased jobs are busy, those that wait are due."""
-        return await queue.ahead(tx)
 
     async def drain_once(self, tenant: Tenant, most: int = BATCH) -> int:
         """One batch of what is due for this tenant, seen through; how many jobs that were."""

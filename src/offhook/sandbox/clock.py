@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import LiteralString, Protocol
 
 from offhook import access
-from offhook.clock import Ahead
 from offhook.db import Database, Tenant, Tx
+from offhook.sandbox import store
+from offhook.sandbox.store import Ahead
 
 BUDGET_S = 60.0
 _SETTLE_S = 600.0
@@ -36,8 +37,11 @@ class Timed(Protocol):
         """Wait at most so long until nothing of this tenant is under way in this process. Nothing is cancelled."""
         ...
 
-    async def ahead(self, tx: Tx) -> Ahead:
-        """What lies before this tenant."""
+    @property
+    def ahead(self) -> LiteralString:
+        """What lies before the tenant of a transaction, as a select of one row by `ws`, `env`, `now` and `wall`: when its next
+        work falls due, past or future (null: none waits for time), and whether some process is at work right now.
+        """
         ...
 
 
@@ -100,12 +104,15 @@ class VirtualClock:
 
     async def next_due(self, tx: Tx) -> datetime | None:
         """The earliest due instant of all that waits for time."""
-        return min([at for timed in self._timed if (at := (await timed.ahead(tx)).due_at)], default=None)
+        return min([ahead.due_at for _, ahead in await self._lying(tx) if ahead.due_at], default=None)
+
+    async def _lying(self, tx: Tx) -> list[tuple[Timed, Ahead]]:
+        return list(zip(self._timed, await store.ahead(tx, [timed.ahead for timed in self._timed]), strict=True))
 
     async def _look(self, tenant: Tenant, to: datetime | None) -> _Look:
         """Who has work now; and when nobody has, step the clock to the next due instant, at most to `to`."""
         async with self._database.transaction(tenant) as tx:
-            lying = [(timed, await timed.ahead(tx)) for timed in self._timed]
+            lying = await self._lying(tx)
             if ready := [timed for timed, ahead in lying if ahead.due_at is not None and ahead.due_at <= tx.now]:
                 return _Look(tx.now, False, ready)
             if busy := [timed for timed, ahead in lying if ahead.busy]:

@@ -7,10 +7,9 @@ sub-selects for joins. A held row is due at infinity, so that a backlog of them 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
-from offhook.clock import Ahead
 from offhook.db import EngineTx, Tenant, Tx
 from offhook.webhooks.parcel import Again, Parcel, Try
 
@@ -306,14 +305,10 @@ async def discard_all(tx: Tx, endpoint: UUID, reason: str, *, only_held: bool) -
     )
 
 
-async def ahead(tx: Tx) -> Ahead:
-    """When the tenant's next delivery that no process holds is due, held ones not counted; and whether one holds any."""
-    row = await tx.row(
-        "select min(d.due_at), coalesce(bool_or(b.busy), false) from endpoint e left join lateral (select due_at from due"
-        "  where endpoint_id = e.id and due_at < 'infinity' and (leased_until is null or leased_until < %(wall)s) order by due_at limit 1) d on true"
-        " cross join lateral (select exists (select from due where endpoint_id = e.id and due_at < 'infinity'"
-        "  and leased_until >= %(wall)s) as busy) b where e.workspace_id = %(ws)s and e.environment = %(env)s",
-        {**tx.keys, "wall": tx.wall},
-    )
-    assert row is not None
-    return Ahead(*row)
+AHEAD: LiteralString = (
+    "select min(d.due_at), coalesce(bool_or(b.busy), false) from endpoint e left join lateral (select due_at from due"
+    "  where endpoint_id = e.id and due_at < 'infinity' and (leased_until is null or leased_until < %(wall)s) order by due_at limit 1) d on true"
+    " cross join lateral (select exists (select from due where endpoint_id = e.id and due_at < 'infinity'"
+    "  and leased_until >= %(wall)s) as busy) b where e.workspace_id = %(ws)s and e.environment = %(env)s"
+)
+"""When the tenant's next delivery that no process holds is due, held ones not counted; and whether one holds any."""

@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import LiteralString
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from offhook.clock import Ahead
-from offhook.db import Tenant, Tx, Wakeups
+from offhook.db import Tenant, Wakeups
 from offhook.errors import Unavailable
 from offhook.log import get, place_of
 from offhook.webhooks import counts, lane_store
@@ -109,9 +109,10 @@ class Sender:
             async with asyncio.timeout(within_s):
                 await self._until(lambda: not self._open[tenant])
 
-    async def ahead(self, tx: Tx) -> Ahead:
+    @property
+    def ahead(self) -> LiteralString:
         """Held deliveries wait for nobody's clock."""
-        return await lane_store.ahead(tx)
+        return lane_store.AHEAD
 
     async def _claim(self, tenant: Tenant | None) -> Claim:
         # One at a time: a claim passes over rows that another has locked, and would find nothing where there is something.
