@@ -1,4 +1,4 @@
-"""What became of parcels, written in batches: whatever is ready after 5 ms, or 500, or at once when no other is under way.
+"""What became of parcels, written in batches: whatever is ready after 5 ms, or 500, or at once when none is under way any more.
 
 Deliveries and retries of all tenants go in one statement. What changes more than a delivery's own row (a dead letter, a
 held delivery, the health of an endpoint) goes in a transaction of its tenant: see `endings`. Writing a batch twice
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from offhook.db import Database, EngineTx, Tenant
 from offhook.errors import is_away
@@ -38,6 +39,7 @@ class Recorder:
         self._endings = endings
         self._waiting: list[Result] = []
         self._task: asyncio.Task[None] | None = None
+        self._all_in = asyncio.Event()
         self.recorded: Callable[[Sequence[Result]], None] = lambda _: None
         self.expecting: Callable[[], bool] = lambda: True
         """Whether more results are under way, so that it is worth waiting for company."""
@@ -48,12 +50,19 @@ class Recorder:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write_all())
 
+    def all_in(self) -> None:
+        """Nothing more is under way: what waits for company is written now."""
+        self._all_in.set()
+
     async def _write_all(self) -> None:
         while self._waiting:
             # A carrier that has just given its result ends in this turn of the loop; the others will soon give theirs.
             await asyncio.sleep(0)
             if len(self._waiting) < BATCH and self.expecting():
-                await asyncio.sleep(GATHER_S)
+                self._all_in.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_S):
+                        await self._all_in.wait()
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             await self._write(batch)
 

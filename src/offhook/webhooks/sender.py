@@ -151,7 +151,12 @@ class Sender:
         while len(self._carriers) < self._in_flight and (waiting := self._queues.take()):
             task = asyncio.create_task(self._carry(waiting))
             self._carriers.add(task)
-            task.add_done_callback(self._carriers.discard)
+            task.add_done_callback(self._carried)
+
+    def _carried(self, task: asyncio.Task[None]) -> None:
+        self._carriers.discard(task)
+        if not self._carriers:
+            self._recorder.all_in()
 
     async def _carry(self, waiting: Waiting | None) -> None:
         """Carry this parcel, then whichever's turn it is, until nothing may be sent."""
