@@ -10,6 +10,7 @@ from tests.house.source import ROOMS, SRC, is_module, sources
 OPEN_HALLWAYS = (
     "offhook.compliance.suppression",
     "offhook.compliance.verdict",
+    "offhook.db.races",
     "offhook.events.catalogue",
     "offhook.http.batch",
     "offhook.http.problems",

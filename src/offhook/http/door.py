@@ -2,22 +2,20 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request, Response
-from psycopg.errors import DeadlockDetected
 
 from offhook.db import Database, Tenant, Tx
+from offhook.db.races import unraced
 from offhook.errors import Fault, Forbidden, Invalid, Unauthenticated
 from offhook.http.answer import Answer
 from offhook.http.idempotency import Once, once
 from offhook.privacy import Vault
 
-_EMBRACES = 3
 _ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -79,11 +77,7 @@ class Door:
     async def answer(self, request: Request, who: Caller, work: Work, *, content: bytes | None = None) -> Answer:
         """`write`, for an answer that is not to be kept as it is sent."""
         keyed = await once(request, who.tenant, self._vault, content)
-        for _ in range(_EMBRACES):
-            with suppress(DeadlockDetected):
-                return await self._answered(who, work, keyed)
-            # Two transactions waited for each other; ours was undone whole, and the other is through by now.
-        return await self._answered(who, work, keyed)
+        return await unraced(lambda: self._answered(who, work, keyed))
 
     async def _answered(self, who: Caller, work: Work, keyed: Once | None) -> Answer:
         async with self._database.transaction(who.tenant) as tx:

@@ -2,18 +2,17 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
-from psycopg.errors import DeadlockDetected
 
 from offhook import clock, ids
 from offhook.compliance.suppression import taking_turns
 from offhook.db import Database, GroupCommit, Tx
+from offhook.db.races import unraced
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
@@ -22,15 +21,13 @@ from offhook.leads import store
 from offhook.leads.erase import Erasures, Reason
 from offhook.leads.files import Line, Mapping_, read_csv, read_ndjson
 from offhook.leads.imports import Imports
-from offhook.leads.ingest import Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
+from offhook.leads.ingest import RACES, Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.people import People
 from offhook.leads.preflight import Preflight
 from offhook.leads.wire import LeadIn
 
 MOST_IN_BATCH = 1000
 NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
-_TRIES = 5
-_T = TypeVar("_T")
 
 
 class Batch(Wire):
@@ -64,8 +61,10 @@ def _add_door(api: APIRouter, door: Door, database: Database, leads: Leads) -> N
     @api.post("", status_code=201, responses={200: {"description": "The reference is known: the first lead stands."}})
     async def create(request: Request, lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
         if "idempotency-key" in request.headers:
-            return await _unraced(lambda: door.write(request, who, lambda tx: _create_one(tx, leads, lead)))
-        return _answer(await _unraced(lambda: group.submit(who.tenant, lead))).response()
+            return await unraced(
+                lambda: door.write(request, who, lambda tx: _create_one(tx, leads, lead)), Raced, again=RACES
+            )
+        return _answer(await unraced(lambda: group.submit(who.tenant, lead), Raced, again=RACES)).response()
 
     @api.post("/batch")
     async def batch(request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
@@ -76,7 +75,7 @@ def _add_door(api: APIRouter, door: Door, database: Database, leads: Leads) -> N
             answers = iter(await leads.ingest(tx, good) if good else [])
             return _nameless([_answer(one if isinstance(one, Refused) else next(answers)) for one in read])
 
-        return _named(await _unraced(lambda: door.answer(request, who, ingest)), read).response()
+        return _named(await unraced(lambda: door.answer(request, who, ingest), Raced, again=RACES), read).response()
 
     @api.post("/check")
     async def check(request: Request, lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
@@ -192,14 +191,6 @@ async def _check(tx: Tx, leads: Leads, lead: LeadIn) -> Answer:
             raise error
         case Preflight() as matrix:
             return Answer(200, {"object": "preflight", **matrix.shown()})
-
-
-async def _unraced(act: Callable[[], Awaitable[_T]]) -> _T:
-    """What `act` comes to; done again when another request took one of its leads at the same moment."""
-    for _ in range(_TRIES):
-        with suppress(Raced, DeadlockDetected):
-            return await act()
-    return await act()
 
 
 def _answer(one: Ingested) -> Answer:

@@ -8,21 +8,20 @@ forgotten by the hourly upkeep.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from psycopg.errors import DeadlockDetected
 
 from offhook.db import Database, Tenant, Tx
+from offhook.db.races import unraced
 from offhook.errors import is_away
 from offhook.jobs import Job, Outside, enqueue, progress
 from offhook.jobs.outcome import Done, GiveUp, Outcome
 from offhook.leads import store
 from offhook.leads.files import Line
-from offhook.leads.ingest import Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
+from offhook.leads.ingest import RACES, Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.wire import LeadIn
 from offhook.log import get, place_of
 from offhook.privacy import Vault
@@ -30,7 +29,6 @@ from offhook.privacy import Vault
 KIND = "leads.import"
 CHUNK = 500
 PROBLEMS_TOLD = 100
-RACES = 5
 FAILURES = 8
 """Of one import; they take a quarter of an hour at most. A database that is away counts as none."""
 LONGEST = timedelta(hours=24)
@@ -62,7 +60,7 @@ class Imports:
     async def run(self, job: Job) -> Outcome:
         """The job: chunk after chunk until none is left, or it has failed too often: then it is over and nothing of it waits."""
         try:
-            while await self._next(job):
+            while await unraced(lambda: self.take_in_next(job), Raced, again=RACES):
                 pass
         except Exception as failure:
             if is_away(failure) or job.failures + 1 < FAILURES:
@@ -70,13 +68,6 @@ class Imports:
             await self._abandon(job.tenant, job.id)
             return GiveUp(type(failure).__name__)
         return Done()
-
-    async def _next(self, job: Job) -> bool:
-        """`take_in_next`, again when another request took one of its leads at the same moment."""
-        for _ in range(RACES):
-            with suppress(Raced, DeadlockDetected):
-                return await self.take_in_next(job)
-        return await self.take_in_next(job)
 
     async def take_in_next(self, job: Job) -> bool:
         """The import's next chunk, in one transaction; False when none was left."""

@@ -31,6 +31,9 @@ from offhook.privacy import PersonKey, Vault
 FindCampaigns = Callable[[Tx, Sequence[str | None]], Awaitable[dict[str | None, Campaign]]]
 """The campaigns behind these references (None: the default one); a reference without one is missing in the answer."""
 
+RACES = 5
+"""How often whoever is `Raced` runs again."""
+
 _NOT_A_PHONE = {
     "unparsable": "contact.phone cannot be read as a number; send it like +14155550123.",
     "impossible": "contact.phone has too few or too many digits; send it like +14155550123.",
