@@ -7,7 +7,6 @@ from typing import Literal
 from uuid import UUID
 
 from offhook.db import Tx
-from offhook.errors import NotFound
 
 Status = Literal["pending", "held", "retrying", "delivered", "dead", "discarded"]
 
@@ -195,19 +194,6 @@ async def person_of(tx: Tx, delivery: DeliveryRow) -> UUID | None:
         {**tx.keys, "at": delivery.event_at, "id": delivery.event_id},
     )
     return row[0] if row else None
-
-
-async def latest_event_about(tx: Tx, subject: UUID) -> UUID:
-    """The event that was appended last about this subject. Raises NotFound when there is none."""
-    row = await tx.row(
-        "select id from event where workspace_id = %(ws)s and environment = %(env)s and subject_id = %(id)s"
-        " order by sequence desc limit 1",
-        {**tx.keys, "id": subject},
-    )
-    if row is None:
-        raise NotFound("no_such_event", "Nothing was told about this yet.")
-    found: UUID = row[0]
-    return found
 
 
 async def replay(tx: Tx, deliveries: Sequence[UUID]) -> dict[UUID, UUID]:

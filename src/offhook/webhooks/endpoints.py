@@ -29,7 +29,7 @@ from offhook.events.types import every_type
 from offhook.http import Page
 from offhook.http.resources import Ref
 from offhook.privacy import Vault
-from offhook.webhooks import delivery_store, globs, lane_store, store
+from offhook.webhooks import globs, lane_store, store
 from offhook.webhooks.directory import Directory, seal_secret
 from offhook.webhooks.reach import Verdict, verdict_on
 from offhook.webhooks.signing import Secret
@@ -148,8 +148,9 @@ class Endpoints:
     async def test(self, tx: Tx, ref: Ref) -> UUID:
         """Send it a `webhook.test`, whatever its state; the delivery's id. Raises NotFound."""
         row = await self._row(tx, ref)
-        await self._log.append(tx, [WebhookTest(subject_id=row.id, actor=self._actor)])
-        return ids.delivery_of(await delivery_store.latest_event_about(tx, row.id), row.id)
+        fact = WebhookTest(subject_id=row.id, actor=self._actor)
+        await self._log.append(tx, [fact])
+        return ids.delivery_of(fact.id, row.id)
 
     async def globs_of(self, tx: Tx, ref: Ref) -> Sequence[str]:
         """What it listens to. Raises NotFound."""
