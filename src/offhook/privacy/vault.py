@@ -137,7 +137,7 @@ class Vault:
         self._made.get(tx, {}).pop((person, "operational"), None)
         receipt = self._receipt(tx, person, reason, kept, epoch=epoch)
         await store.insert_receipt(tx, person, receipt)
-        tx.on_commit(lambda: self._announce(person))
+        tx.on_commit(lambda: self._wakeups.send(f"person:{person}"))
         return receipt
 
     async def receipt_of(self, tx: Tx, person: UUID) -> Receipt | None:
@@ -210,10 +210,6 @@ class Vault:
                 self._cache[person, kind] = key
         while len(self._cache) > _CACHED:
             self._cache.popitem(last=False)
-
-    def _announce(self, person: UUID) -> None:
-        self._forget(person)
-        self._wakeups.send(f"person:{person}")
 
     def _forget(self, person: UUID) -> None:
         self._shredded[person] = None

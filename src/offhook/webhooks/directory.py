@@ -65,7 +65,6 @@ class Directory:
         """An endpoint of this tenant changes in this transaction: everybody reads the endpoints anew."""
         generation = await store.raise_generation(tx)
         workspace, environment = tx.tenant.workspace, tx.tenant.environment
-        tx.on_commit(lambda: self._hear(f"{workspace}:{environment}:{generation}"))
         tx.on_commit(lambda: self._wakeups.send(f"endpoints:{workspace}:{environment}:{generation}"))
 
     async def book(self, tx: Tx) -> Book:
