@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.leads.test_imports import HEAD, MAPPING
 
 from offhook.errors import Invalid
-from offhook.leads.files import LINE_MOST, Line, Mapping_, read_csv, read_ndjson
+from offhook.leads.files import LINE_MOST, FieldMapping, Line, read_csv, read_ndjson
 from offhook.leads.wire import DEEPEST
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
-NAMES: Mapping_ = {"client_ref_id": "ref", "contact.phone": "phone"}
+NAMES: FieldMapping = {"client_ref_id": "ref", "contact.phone": "phone"}
 PLAIN = (
     st.none()
     | st.booleans()
@@ -159,7 +159,7 @@ def test_a_line_that_is_not_utf8_refuses_the_file_and_is_named() -> None:
 
 def test_a_mapping_finds_what_stands_anywhere_in_a_line() -> None:
     line = {"id": "A", "person": {"phones": ["1", " 2 "], "name": None}, "deep": {"er": {"x": 1}}, "at": "2026"}
-    mapping: Mapping_ = {
+    mapping: FieldMapping = {
         "client_ref_id": "id", "contact.phone": "person.phones.1", "contact.first_name": "person.name",
         "contact.last_name": "person.phones.7.x", "metadata.x": "deep.er", "visitor.gclid": "id.nothing",
         "consent.given_at": "at", "consent.tier": {"constant": "written"},
@@ -177,7 +177,7 @@ def test_a_mapping_finds_what_stands_anywhere_in_a_line() -> None:
 
 @given(JSON, st.lists(st.text(st.characters(codec="ascii"), max_size=4) | st.just("0"), min_size=1, max_size=4))
 def test_no_path_is_too_strange_to_be_looked_for(value: Any, steps: list[str]) -> None:
-    mapping: Mapping_ = {**NAMES, "metadata.x": ".".join(steps)}
+    mapping: FieldMapping = {**NAMES, "metadata.x": ".".join(steps)}
 
     (line,) = read_ndjson(orjson.dumps({"ref": "A", "phone": "1", "0": value}), mapping)
 

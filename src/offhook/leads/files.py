@@ -30,7 +30,8 @@ _FIELDS = {
     "consent.evidence.ip", "consent.evidence.certificate",
 }  # fmt: skip
 
-Mapping_ = Mapping[str, str | dict[str, Any]]
+FieldMapping = Mapping[str, str | dict[str, Any]]
+"""For each field of a lead its column or its place in the line, or `{"constant": value}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Line:
     fault: str | None = None
 
 
-def read_csv(content: bytes, mapping: Mapping_) -> list[Line]:
+def read_csv(content: bytes, mapping: FieldMapping) -> list[Line]:
     """The leads that the file's rows describe; rows are counted from the one below the head.
 
     Raises Invalid, naming every place at once, when the file is not UTF-8, a mapped field does not exist, a column is
@@ -57,7 +58,7 @@ def read_csv(content: bytes, mapping: Mapping_) -> list[Line]:
         raise Invalid([Fault("file", "bad_csv", f"Line {rows.line_num}: {wrong}.")]) from None
 
 
-def read_ndjson(content: bytes, mapping: Mapping_ | None) -> list[Line]:
+def read_ndjson(content: bytes, mapping: FieldMapping | None) -> list[Line]:
     """The leads on the file's lines, empty lines passed over. A line that holds none says why and spoils no other.
 
     Raises Invalid when the file is not UTF-8, or names every fault of the mapping at once.
@@ -76,7 +77,7 @@ def _text(content: bytes) -> str:
         raise Invalid([Fault("file", "not_utf8", f"Line {line} is not UTF-8; save the file as UTF-8.")]) from None
 
 
-def _line(number: int, line: bytes, mapping: Mapping_ | None) -> Line:
+def _line(number: int, line: bytes, mapping: FieldMapping | None) -> Line:
     if len(line) > LINE_MOST:
         return Line(number, None, "line_too_long")
     try:
@@ -99,7 +100,7 @@ def _whole(rows: Iterator[list[str]], head: Sequence[str]) -> Iterable[tuple[int
             yield number, row
 
 
-def _check_mapping(mapping: Mapping_, head: Sequence[str] | None) -> None:
+def _check_mapping(mapping: FieldMapping, head: Sequence[str] | None) -> None:
     faults = [
         Fault(f"mapping.{needed}", "missing", f"Say what holds {needed}.")
         for needed in _NEEDED
@@ -112,7 +113,7 @@ def _check_mapping(mapping: Mapping_, head: Sequence[str] | None) -> None:
 
 
 def _faults_of(
-    field: str, source: str | dict[str, Any], mapping: Mapping_, head: Sequence[str] | None
+    field: str, source: str | dict[str, Any], mapping: FieldMapping, head: Sequence[str] | None
 ) -> Iterator[Fault]:
     param = f"mapping.{field}"
     steps = field.split(".")
@@ -150,7 +151,7 @@ def _places(body: dict[str, Any]) -> Callable[[str], Any]:
     return at
 
 
-def _lead(at: Callable[[str], Any], mapping: Mapping_) -> dict[str, Any]:
+def _lead(at: Callable[[str], Any], mapping: FieldMapping) -> dict[str, Any]:
     lead: dict[str, Any] = {}
     for field, source in mapping.items():
         value = at(source) if isinstance(source, str) else source["constant"]

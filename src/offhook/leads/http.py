@@ -19,7 +19,7 @@ from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.problems import problem
 from offhook.leads import store
 from offhook.leads.erase import Erasures, Reason
-from offhook.leads.files import Line, Mapping_, read_csv, read_ndjson
+from offhook.leads.files import FieldMapping, Line, read_csv, read_ndjson
 from offhook.leads.imports import Imports
 from offhook.leads.ingest import RACES, Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.people import People
@@ -104,7 +104,7 @@ def _add_import(api: APIRouter, door: Door, imports: Imports) -> None:
         return await door.write(request, who, start, content=known_by)
 
 
-def _lines(file: UploadFile, content: bytes, mapping: Mapping_ | None) -> list[Line]:
+def _lines(file: UploadFile, content: bytes, mapping: FieldMapping | None) -> list[Line]:
     if _is_ndjson(file):
         return read_ndjson(content, mapping)
     if mapping is None:
@@ -256,7 +256,7 @@ def _body(operation: object, index: int) -> object:
     return operation.get("body")
 
 
-def _mapping(text: str) -> Mapping_:
+def _mapping(text: str) -> FieldMapping:
     mapping = _parse(text.encode(), "mapping")
     if not isinstance(mapping, dict) or not all(isinstance(source, str | dict) for source in mapping.values()):
         raise Invalid(
