@@ -1,7 +1,7 @@
 """Typed, sortable ids: a TypeID outside (`lead_01h…`), its UUIDv7 inside rows.
 
-A row and a variable hold the UUID; only what leaves the house bears the prefix. Call ids alone are derived, so that
-a dial task that runs twice cannot make a second call.
+A row and a variable hold the UUID; only what leaves the house bears the prefix. The ids of calls and deliveries alone
+are derived, so that what runs twice cannot make a second one.
 """
 
 from typing import Literal
@@ -58,5 +58,10 @@ def call_of_platform(account: UUID, platform_call_id: str) -> UUID:
 
 
 def delivery_of(event: UUID, endpoint: UUID) -> UUID:
-    """The one delivery of this event to this endpoint. Sorts by the event's time, as an index likes it."""
+    """The one delivery of this event to this endpoint, the same whoever asks. Sorts by the event's time, as an index likes it.
+
+    One endpoint's deliveries never share an id. Two endpoints' would if their events were of one millisecond and
+    differed in the 74 bits behind it exactly as the endpoints do: one such pair in 2**74. What one process makes within
+    a millisecond is counted up and has 32 random bits only; where that holds for the endpoints too, one pair in 2**32.
+    """
     return UUID(int=event.int ^ endpoint.int & _RANDOM_BITS)
