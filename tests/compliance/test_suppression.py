@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from tests.journeys.stage import until_waiting
 
-from offhook.compliance.suppression import Identifier, page, suppress, suppressed, taking_turns
+from offhook.compliance.suppression import Identifier, Stop, page, suppress, suppressed, taking_turns
 from offhook.db import Database, Tenant
 from offhook.events import Log
 from offhook.privacy import Vault
@@ -23,9 +23,9 @@ class List:
     async def add(
         self, *tags: bytes, scope: Literal["seller", "workspace"] = "seller", source: str = "sms"
     ) -> list[Any]:
-        numbers = [Identifier("phone", tag) for tag in tags]
+        stop = Stop([Identifier("phone", tag) for tag in tags], source, scope)
         async with self.database.transaction(self.tenant) as tx:
-            return await suppress(tx, self.log, numbers, scope=scope, source=source, tag_version=1)
+            return await suppress(tx, self.log, stop, tag_version=1)
 
     async def has(self, *tags: bytes) -> dict[bytes, str]:
         async with self.database.transaction(self.tenant) as tx:
@@ -105,7 +105,7 @@ async def test_many_turns_taken_in_any_order_never_block_each_other_for_good(dnc
 async def test_what_was_not_committed_suppresses_nobody(dnc: List) -> None:
     async def break_off() -> None:
         async with dnc.database.transaction(dnc.tenant) as tx:
-            await suppress(tx, dnc.log, [Identifier("phone", A_TAG)], scope="seller", source="web", tag_version=1)
+            await suppress(tx, dnc.log, Stop([Identifier("phone", A_TAG)], "web"), tag_version=1)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -28,6 +28,21 @@ class Identifier:
     tag: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nobody may contact these any more: by which source we know, on whose word, and because of which fact, if of one."""
+
+    identifiers: Sequence[Identifier]
+    source: str
+    scope: Scope = "seller"
+    actor: Actor = _ENGINE
+    causation: UUID | None = None
+
+    @property
+    def tags(self) -> list[bytes]:
+        return [identifier.tag for identifier in self.identifiers]
+
+
 async def taking_turns(tx: Tx, tags: Sequence[bytes]) -> None:
     """Hold these tags until the transaction ends: an opt-out and a dial of one number never run side by side."""
     await store.lock_tags(tx, tags)
@@ -43,39 +58,24 @@ async def page(tx: Tx, after: UUID | None, limit: int) -> list[dict[str, Any]]:
     return await store.listed(tx, after, limit)
 
 
-async def suppress(
-    tx: Tx,
-    log: Log,
-    identifiers: Sequence[Identifier],
-    *,
-    scope: Scope,
-    source: str,
-    tag_version: int,
-    actor: Actor = _ENGINE,
-    causation: UUID | None = None,
-) -> list[UUID]:
-    """Suppress them at once and for good; the ids of their suppressions, in id order. Idempotent.
-
-    `causation` is the fact that entails it.
-    """
-    await taking_turns(tx, [identifier.tag for identifier in identifiers])
-    rows = [
-        {"id": ids.new(), "scope": scope, "tag": one.tag, "version": tag_version, "kind": one.kind, "source": source}
-        for one in identifiers
-    ]
+async def suppress(tx: Tx, log: Log, stop: Stop, *, tag_version: int) -> list[UUID]:
+    """Suppress them at once and for good; the ids of their suppressions, in id order. Idempotent."""
+    await taking_turns(tx, stop.tags)
+    common = {"scope": stop.scope, "version": tag_version, "source": stop.source}
+    rows = [{**common, "id": ids.new(), "tag": one.tag, "kind": one.kind} for one in stop.identifiers]
     new = await store.insert(tx, rows)
     facts = [
         SuppressionAdded(
             subject_id=id,
             story=Story(),
-            actor=actor,
-            causation=causation,
-            scope=scope,
+            actor=stop.actor,
+            causation=stop.causation,
+            scope=stop.scope,
             identifier_kind=str(row["kind"]),
-            source=source,
+            source=stop.source,
         )
         for row in rows
         if isinstance(id := row["id"], UUID) and id in new
     ]
     await log.append(tx, facts)
-    return await store.ids_of(tx, [identifier.tag for identifier in identifiers], scope)
+    return await store.ids_of(tx, stop.tags, stop.scope)

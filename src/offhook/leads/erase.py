@@ -16,7 +16,7 @@ from typing import Literal
 from uuid import UUID
 
 from offhook import ids
-from offhook.compliance.suppression import Identifier, suppress, suppressed
+from offhook.compliance.suppression import Identifier, Stop, suppress, suppressed
 from offhook.db import Tx
 from offhook.events import Actor, Log, Story
 from offhook.events.catalogue.leads import LeadErased
@@ -80,9 +80,8 @@ class Erasures:
         """
         row = lead.row
         if suppressing:
-            number = Identifier("phone", row.number_tag)
-            version = self._vault.tag_version
-            await suppress(tx, self._log, [number], scope="seller", source="erasure", tag_version=version, actor=actor)
+            stop = Stop([Identifier("phone", row.number_tag)], "erasure", actor=actor)
+            await suppress(tx, self._log, stop, tag_version=self._vault.tag_version)
         if row.erased_at is not None:
             return Erasure(row.id, await self._vault.receipt_of(tx, row.id))
         if reason == "retention" and await self._unfinished(tx, row.id):

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from offhook import clock, ids
-from offhook.compliance.suppression import Identifier, suppress, suppressed, taking_turns
+from offhook.compliance.suppression import Identifier, Stop, suppress, suppressed, taking_turns
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor, Event, Fact, Log
@@ -23,7 +23,7 @@ from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import PersonKey, Vault
 from offhook.sync import store
-from offhook.sync.wire import OptOutIn, Scope
+from offhook.sync.wire import OptOutIn
 
 CutCalls = Callable[[Tx, bytes, str], Awaitable[Sequence[UUID]]]
 """Request the stop of every open call with this number tag, for this reason; their ids."""
@@ -32,16 +32,12 @@ NumberOfCall = Callable[[Tx, UUID], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Stop:
-    """Somebody said stop: what is suppressed, and what proves it, sealed as evidence about `person` where one is known."""
+class _OptOut:
+    """A stop by the channel that is its source, and what proves it: evidence about `person` where one is known."""
 
-    identifiers: Sequence[Identifier]
-    channel: str
-    scope: Scope
+    stop: Stop
     person: UUID | None
-    actor: Actor
     occurred_at: datetime | None = None
-    causation: UUID | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -63,9 +59,8 @@ class OptOuts:
         All numbers of the person, all channels, for the seller by default. An unknown number is suppressed as well.
         """
         identifiers, lead = await self._who(tx, wish)
-        person = lead.id if lead else None
-        stop = _Stop(identifiers, wish.channel, wish.scope, person, actor, wish.occurred_at, evidence=wish.evidence)
-        return await self._take(tx, stop)
+        stop = Stop(identifiers, wish.channel, wish.scope, actor)
+        return await self._take(tx, _OptOut(stop, lead.id if lead else None, wish.occurred_at, wish.evidence))
 
     async def heard(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
         """Entails(CallOptOutDetected): the person said it in the call, whoever called whom.
@@ -78,17 +73,11 @@ class OptOuts:
             number = Identifier("phone", await self._number_of_call(tx, fact.subject_id))
             person = fact.story.person
             lead = (await self._people.of(tx, [person])).get(person) if person else None
-            stop = _Stop(
-                [number, *(self._emails_of(tx, lead) if lead else [])],
-                "voice",
-                "seller",
-                person,
-                # Nobody passed it on: we heard it from the person.
-                Actor("consumer"),
-                causation=fact.id,
-                evidence={"phrase": cast(CallOptOutDetected, fact).phrase, "event_id": ids.show("evt", fact.id)},
-            )
-            new, _ = await self._take(tx, stop)
+            heard = [number, *(self._emails_of(tx, lead) if lead else [])]
+            # Nobody passed it on: we heard it from the person.
+            stop = Stop(heard, "voice", actor=Actor("consumer"), causation=fact.id)
+            proof = {"phrase": cast(CallOptOutDetected, fact).phrase, "event_id": ids.show("evt", fact.id)}
+            new, _ = await self._take(tx, _OptOut(stop, person, evidence=proof))
             if not new:
                 await self._cut_calls(tx, number.tag, "opt_out")
         return []
@@ -96,33 +85,24 @@ class OptOuts:
     async def suppress_lead(self, tx: Tx, lead: Lead, source: str, actor: Actor) -> tuple[list[UUID], list[UUID]]:
         """Suppress the lead's numbers and cut its open calls: (suppressions, calls)."""
         number = Identifier("phone", lead.row.number_tag)
-        made = await suppress(
-            tx, self._log, [number], scope="seller", source=source, tag_version=self._vault.tag_version, actor=actor
-        )
+        stop = Stop([number], source, actor=actor)
+        made = await suppress(tx, self._log, stop, tag_version=self._vault.tag_version)
         return made, list(await self._cut_calls(tx, number.tag, source))
 
-    async def _take(self, tx: Tx, stop: _Stop) -> tuple[bool, dict[str, Any]]:
-        for identifier in stop.identifiers:
-            await taking_turns(tx, [identifier.tag])
-        known = await store.find_opt_out(tx, stop.identifiers[0].tag, stop.scope, stop.channel)
-        if known and len(await suppressed(tx, [one.tag for one in stop.identifiers])) == len(stop.identifiers):
+    async def _take(self, tx: Tx, opt_out: _OptOut) -> tuple[bool, dict[str, Any]]:
+        stop = opt_out.stop
+        for tag in stop.tags:
+            await taking_turns(tx, [tag])
+        known = await store.find_opt_out(tx, stop.tags[0], stop.scope, stop.source)
+        if known and len(await suppressed(tx, stop.tags)) == len(stop.tags):
             return False, known[1]
         answer = await self._obey(tx, known[0] if known else ids.new(), stop)
         if known is None:
-            await self._keep(tx, stop, answer)
+            await self._keep(tx, opt_out, answer)
         return known is None, answer
 
-    async def _obey(self, tx: Tx, id: UUID, stop: _Stop) -> dict[str, Any]:
-        made = await suppress(
-            tx,
-            self._log,
-            stop.identifiers,
-            scope=stop.scope,
-            source=stop.channel,
-            tag_version=self._vault.tag_version,
-            actor=stop.actor,
-            causation=stop.causation,
-        )
+    async def _obey(self, tx: Tx, id: UUID, stop: Stop) -> dict[str, Any]:
+        made = await suppress(tx, self._log, stop, tag_version=self._vault.tag_version)
         shown = [ids.show("sup", one) for one in made]
         cut: list[UUID] = []
         cancelled = 0
@@ -139,7 +119,7 @@ class OptOuts:
             "calls_cut": [ids.show("call", call) for call in cut],
         }
 
-    async def _stop_leads(self, tx: Tx, tag: bytes, stop: _Stop, suppressions: list[str]) -> int:
+    async def _stop_leads(self, tx: Tx, tag: bytes, stop: Stop, suppressions: list[str]) -> int:
         cancelled = 0
         for lead in await self._people.with_number(tx, tag):
             if not lead.details or lead.row.status in ("opted_out", "rejected"):
@@ -150,7 +130,7 @@ class OptOuts:
                 story=lead.story(status="opted_out"),
                 actor=stop.actor,
                 causation=stop.causation,
-                channel=stop.channel,
+                channel=stop.source,
                 scope=stop.scope,
                 suppression_ids=suppressions,
                 effective_at=tx.now,
@@ -179,20 +159,20 @@ class OptOuts:
     def _email(self, tx: Tx, address: str) -> Identifier:
         return Identifier("email", self._vault.tag(tx.tenant, "email", address.strip().lower()))
 
-    async def _keep(self, tx: Tx, stop: _Stop, answer: dict[str, Any]) -> None:
+    async def _keep(self, tx: Tx, opt_out: _OptOut, answer: dict[str, Any]) -> None:
         id = ids.read("opt", answer["id"])
         # Who is known by a number or an address alone becomes a person by this: proof needs a key that can be destroyed.
-        person = stop.person or id
+        person = opt_out.person or id
         await self._vault.create(tx, [person], classes=("evidence",))
         key = await self._vault.key(tx, person, "evidence")
         assert isinstance(key, PersonKey)
-        proof = orjson.dumps({"evidence": stop.evidence, "occurred_at": clock.show_or_null(stop.occurred_at)})
+        proof = orjson.dumps({"evidence": opt_out.evidence, "occurred_at": clock.show_or_null(opt_out.occurred_at)})
         await store.insert_opt_out(
             tx,
             id=id,
-            channel=stop.channel,
-            scope=stop.scope,
-            tag=stop.identifiers[0].tag,
+            channel=opt_out.stop.source,
+            scope=opt_out.stop.scope,
+            tag=opt_out.stop.tags[0],
             person=person,
             evidence=key.seal(proof, b"opt_out" + id.bytes),
             answer=answer,
