@@ -23,6 +23,7 @@ from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import PersonKey, Vault
 from offhook.sync import store
+from offhook.sync.store import OptOutRow
 from offhook.sync.wire import OptOutIn
 
 CutCalls = Callable[[Tx, bytes, str], Awaitable[Sequence[UUID]]]
@@ -167,16 +168,16 @@ class OptOuts:
         key = await self._vault.key(tx, person, "evidence")
         assert isinstance(key, PersonKey)
         proof = orjson.dumps({"evidence": opt_out.evidence, "occurred_at": clock.show_or_null(opt_out.occurred_at)})
-        await store.insert_opt_out(
-            tx,
+        row = OptOutRow(
             id=id,
             channel=opt_out.stop.source,
             scope=opt_out.stop.scope,
             tag=opt_out.stop.tags[0],
-            person=person,
+            person_id=person,
             evidence=key.seal(proof, b"opt_out" + id.bytes),
             answer=answer,
         )
+        await store.insert_opt_out(tx, row)
 
 
 def cancelled_by(events: Sequence[Event]) -> int:

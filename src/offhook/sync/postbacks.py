@@ -19,6 +19,7 @@ from offhook.phone import NotAPhone, parse
 from offhook.privacy import Vault
 from offhook.sync import store
 from offhook.sync.optouts import OptOuts, cancelled_by
+from offhook.sync.store import PostBackRow
 from offhook.sync.wire import OptOutIn, PostBackIn
 
 KEPT = timedelta(days=30)
@@ -86,8 +87,7 @@ class PostBacks:
         lead = await self._find(tx, said)
         content = None if lead else self._vault.seal_own(tx, _kept(said, actor), _place(id))
         answer = await self._apply(tx, _PostBack(id, said, actor), lead)
-        await store.insert_postback(
-            tx,
+        row = PostBackRow(
             id=id,
             type=said.type,
             external_tag=external,
@@ -97,6 +97,7 @@ class PostBacks:
             occurred_at=said.occurred_at or tx.now,
             answer=answer,
         )
+        await store.insert_postback(tx, row)
         return 201 if lead or answer["applied"] else 202, {**answer, "duplicate": False}
 
     async def take_turns(self, tx: Tx, words: Sequence[PostBackIn]) -> None:

@@ -1,6 +1,7 @@
 """The SQL of post-backs and opt-outs."""
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,33 @@ from psycopg.types.json import Jsonb
 from offhook.db import EngineTx, Tx
 
 PURGED_AT_ONCE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class PostBackRow:
+    """A post-back as it is stored; `content` is sealed, and kept only while it waits for its lead."""
+
+    id: UUID
+    type: str
+    external_tag: bytes | None
+    ref_tag: bytes | None
+    lead_id: UUID | None
+    content: bytes | None = field(repr=False)
+    occurred_at: datetime
+    answer: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OptOutRow:
+    """An opt-out as it is stored; `evidence` is sealed under the person's evidence key."""
+
+    id: UUID
+    channel: str
+    scope: str
+    tag: bytes
+    person_id: UUID
+    evidence: bytes = field(repr=False)
+    answer: dict[str, Any]
 
 
 async def take_turns(tx: Tx, tags: Collection[bytes]) -> None:
@@ -29,33 +57,22 @@ async def find_postback(tx: Tx, type: str, external_tag: bytes) -> tuple[UUID, d
     return (row[0], row[1]) if row else None
 
 
-async def insert_postback(
-    tx: Tx,
-    *,
-    id: UUID,
-    type: str,
-    external_tag: bytes | None,
-    ref_tag: bytes | None,
-    lead_id: UUID | None,
-    content: bytes | None,
-    occurred_at: datetime,
-    answer: dict[str, Any],
-) -> None:
+async def insert_postback(tx: Tx, row: PostBackRow) -> None:
     await tx.run(
         "insert into postback (workspace_id, environment, id, type, external_tag, ref_tag, lead_id, content, occurred_at, applied, answer,"
         " created_at) values (%(ws)s, %(env)s, %(id)s, %(type)s, %(external)b, %(ref)b, %(lead)s, %(content)b, %(at)s, %(applied)s,"
         " %(answer)s, %(now)s)",
         {
             **tx.keys,
-            "id": id,
-            "type": type,
-            "external": external_tag,
-            "ref": ref_tag,
-            "lead": lead_id,
-            "content": content,
-            "at": occurred_at,
-            "applied": answer["applied"],
-            "answer": Jsonb(answer),
+            "id": row.id,
+            "type": row.type,
+            "external": row.external_tag,
+            "ref": row.ref_tag,
+            "lead": row.lead_id,
+            "content": row.content,
+            "at": row.occurred_at,
+            "applied": row.answer["applied"],
+            "answer": Jsonb(row.answer),
             "now": tx.now,
         },
     )
@@ -110,29 +127,19 @@ async def find_opt_out(tx: Tx, tag: bytes, scope: str, channel: str) -> tuple[UU
     return (row[0], row[1]) if row else None
 
 
-async def insert_opt_out(
-    tx: Tx,
-    *,
-    id: UUID,
-    channel: str,
-    scope: str,
-    tag: bytes,
-    person: UUID,
-    evidence: bytes,
-    answer: dict[str, Any],
-) -> None:
+async def insert_opt_out(tx: Tx, row: OptOutRow) -> None:
     await tx.run(
         "insert into opt_out (workspace_id, environment, id, channel, scope, tag, person_id, evidence, answer, effective_at, created_at)"
         " values (%(ws)s, %(env)s, %(id)s, %(channel)s, %(scope)s, %(tag)b, %(person)s, %(evidence)b, %(answer)s, %(now)s, %(now)s)",
         {
             **tx.keys,
-            "id": id,
-            "channel": channel,
-            "scope": scope,
-            "tag": tag,
-            "person": person,
-            "evidence": evidence,
-            "answer": Jsonb(answer),
+            "id": row.id,
+            "channel": row.channel,
+            "scope": row.scope,
+            "tag": row.tag,
+            "person": row.person_id,
+            "evidence": row.evidence,
+            "answer": Jsonb(row.answer),
             "now": tx.now,
         },
     )
