@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from tests.journeys.invariants import gaps
 from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, TRANSFERRED, Stage, until_waiting
 
@@ -331,6 +332,38 @@ async def test_what_people_do_to_a_lead_or_a_campaign_is_told_with_their_key(sta
     assert [event["type"] for event in await stage.events() if event["actor"] == key] == [
         "lead.cadence_paused", "lead.scheduled", "lead.callback_scheduled", "lead.scheduled", "campaign.paused",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/leads/ext:LD-1/erase", {}),
+        ("/v1/postbacks", {"type": "conversion", "client_ref_id": "LD-1"}),
+        ("/v1/postbacks", {"type": "dnc", "client_ref_id": "LD-1"}),
+        ("/v1/opt-outs", {"channel": "sms", "client_ref_id": "LD-1"}),
+    ],
+    ids=["erased", "converted", "dnc", "opted_out"],
+)
+async def test_whoever_stops_a_lead_has_ended_its_cadence(
+    stage: Stage, a_lead: Lead, path: str, body: dict[str, str]
+) -> None:
+    (lead,) = await stage.send(a_lead(client_ref_id="LD-1", phone=NO_ANSWER))
+
+    await stage.post(path, body)
+
+    (over,) = await stage.events("lead.cadence_completed", lead)
+    (stop,) = [event for event in await stage.events() if event["event_id"] == over["causation_id"]]
+    assert over["actor"] == stop["actor"] == await stage.key()
+
+
+async def test_a_lead_is_qualified_by_the_platform_and_planned_by_the_engine(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+
+    await stage.passes(hours=1)
+
+    told = {event["type"]: event["actor"]["type"] for event in await stage.events("lead.*", lead)}
+    assert told.pop("lead.qualified") == "provider"
+    assert set(told.values()) == {"engine"}
 
 
 async def test_a_campaign_that_is_being_deleted_is_not_moved_meanwhile(stage: Stage) -> None:

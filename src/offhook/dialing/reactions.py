@@ -77,15 +77,16 @@ class Cadences:
         return []
 
     async def qualified(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
-        """Entails(CallQualificationThresholdMet): the conversation qualified the lead."""
+        """Entails(CallQualificationThresholdMet): the conversation qualified the lead, and whoever said so did."""
         attempts = await attempt_store.attempt_of_call(tx, [fact.subject_id for fact in facts])
         leads = await self._people.of(tx, [attempt.lead_id for attempt in attempts.values()])
-        causes = {fact.subject_id: fact.id for fact in facts}
+        causes = {fact.subject_id: fact for fact in facts}
         return [
             LeadQualified(
                 subject_id=attempt.lead_id,
                 story=leads[attempt.lead_id].story(),
-                causation=causes[call],
+                actor=causes[call].actor,
+                causation=causes[call].id,
                 call_id=ids.show("call", call),
             )
             for call, attempt in attempts.items()
@@ -93,7 +94,10 @@ class Cadences:
         ]
 
     async def resolved(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
-        """Entails(CallEnded): close the attempt and plan what follows it. An attempt already closed changes nothing."""
+        """Entails(CallEnded): close the attempt and plan what follows it. An attempt already closed changes nothing.
+
+        What follows is the cadence's to decide, so the engine is named for it, whoever ended the call.
+        """
         outcomes = {fact.subject_id: _outcome(cast(CallEnded, fact)) for fact in facts}
         reasons = {fact.subject_id: cast(CallEnded, fact).end_reason for fact in facts}
         served = await attempt_store.resolve(tx, [(call, outcome, reasons[call]) for call, outcome in outcomes.items()])
@@ -115,13 +119,17 @@ class Cadences:
         ]
 
     async def stop(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
-        """Entails(LeadConverted, LeadOptedOut, LeadDncAdded, LeadErased): nothing planned is left, in this transaction."""
+        """Entails(LeadConverted, LeadOptedOut, LeadDncAdded, LeadErased): nothing planned is left, in this transaction.
+
+        Whoever stopped the lead ended its cadence.
+        """
         cancelled = await attempt_store.cancel_planned(tx, [fact.subject_id for fact in facts], facts[0].type)
         history = await attempt_store.attempts_of(tx, cancelled)
         return [
             LeadCadenceCompleted(
                 subject_id=fact.subject_id,
                 story=fact.story,
+                actor=fact.actor,
                 causation=fact.id,
                 attempts_made=sum(attempt.dialed_at is not None for attempt in history[fact.subject_id]),
                 outcome=fact.type.removeprefix("lead."),
