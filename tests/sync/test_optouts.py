@@ -69,6 +69,23 @@ async def test_a_stop_that_was_posted_is_told_with_the_key_that_posted_it(stage:
     assert [event["actor"] for event in told] == [await stage.key()] * 2
 
 
+async def test_what_a_stop_suppresses_follows_from_what_is_told_of_its_lead(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(contact={"phone": NO_ANSWER, "email": "michael@example.org"}))
+
+    await opt_out(stage, lead_id=lead)
+
+    (stopped,) = await stage.events("lead.opted_out", lead)
+    followed = [*await stage.events("suppression.added"), *await stage.events("lead.cadence_completed", lead)]
+    assert [event["causation_id"] for event in followed] == [stopped["event_id"]] * 3
+
+
+async def test_a_stop_of_a_number_without_a_lead_follows_from_nothing_that_is_told(stage: Stage) -> None:
+    await opt_out(stage, phone=NO_ANSWER)
+
+    (suppressed,) = await stage.events("suppression.added")
+    assert suppressed["causation_id"] is None
+
+
 async def test_a_stop_repeated_is_answered_like_the_first_one(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead())
 

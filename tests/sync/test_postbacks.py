@@ -16,6 +16,17 @@ async def post_back(stage: Stage, type: str, status: int = 201, **fields: Any) -
     return await stage.post("/v1/postbacks", {"type": type, **fields}, status)
 
 
+async def causes(stage: Stage, actor: dict[str, str]) -> dict[str, str | None]:
+    """What this actor did: of each type of event, the type of the one that it followed from."""
+    events = await stage.events()
+    types = {event["event_id"]: event["type"] for event in events}
+    return {
+        event["type"]: event["causation_id"] and types[event["causation_id"]]
+        for event in events
+        if event["actor"] == actor
+    }
+
+
 async def test_a_conversion_ends_the_cadence(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
     await stage.passes(minutes=5)
@@ -67,6 +78,34 @@ async def test_what_came_before_its_lead_is_told_with_the_key_that_posted_it(sta
 
     (converted,) = await stage.events("lead.converted")
     assert converted["actor"] == await stage.key()
+
+
+@pytest.mark.parametrize(
+    ("type", "told"),
+    [
+        ("conversion", {"lead.converted": "lead.accepted", "lead.cadence_completed": "lead.converted"}),
+        ("dnc", {"lead.dnc_added": "lead.accepted", "suppression.added": "lead.dnc_added",
+                 "lead.cadence_completed": "lead.dnc_added"}),
+        ("reconnect", {"lead.reconnect_requested": "lead.accepted", "lead.scheduled": "lead.accepted"}),
+    ],
+)  # fmt: skip
+async def test_what_came_before_its_lead_follows_from_the_lead_that_came(
+    stage: Stage, a_lead: Lead, type: str, told: dict[str, str]
+) -> None:
+    await post_back(stage, type, 202, client_ref_id="LD-late")
+
+    await stage.send(a_lead(client_ref_id="LD-late"))
+
+    assert await causes(stage, await stage.key()) == told
+
+
+async def test_the_suppression_of_a_do_not_call_word_follows_from_it(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+    await stage.passes(hours=1)
+
+    await post_back(stage, "dnc", lead_id=lead)
+
+    assert await causes(stage, await stage.key()) == {"lead.dnc_added": None, "suppression.added": "lead.dnc_added"}
 
 
 async def test_the_same_reference_of_another_type_is_another_word(stage: Stage, a_lead: Lead) -> None:

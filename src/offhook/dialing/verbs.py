@@ -58,7 +58,9 @@ class Verbs:
         await self._log.append(tx, [fact])
         await self._move(tx, lead, legal_from(lead, at, self._rules), "callback", actor)
 
-    async def reconnect(self, tx: Tx, lead: Lead, at: datetime, actor: Actor) -> datetime:
+    async def reconnect(
+        self, tx: Tx, lead: Lead, at: datetime, actor: Actor, causation: UUID | None = None
+    ) -> datetime:
         """Start the cadence anew from `at`, also of a lead whose cadence is over; when the next attempt is due.
 
         Raises Conflict `already_in_flight` while a call to the lead is out: its end would plan by the old cadence.
@@ -71,7 +73,16 @@ class Verbs:
         await attempt_store.cancel_planned(tx, [lead.id], "reconnect")
         due_at = legal_from(lead, max(at, tx.now), self._rules)
         await self._plan(tx, lead, lead.row.campaign_id, attempts, due_at, anew=True)
-        await self._tell(tx, lead, _made(attempts) + 1, due_at, "reconnect", actor)
+        fact = LeadScheduled(
+            subject_id=lead.id,
+            story=lead.story(status="scheduled"),
+            actor=actor,
+            causation=causation,
+            attempt_no=_made(attempts) + 1,
+            not_before=due_at,
+            reason="reconnect",
+        )
+        await self._tell(tx, fact)
         return due_at
 
     async def call_off(self, tx: Tx, lead: Lead, actor: Actor) -> None:
@@ -140,7 +151,11 @@ class Verbs:
             await self._plan(tx, lead, lead.row.campaign_id, attempts, at)
         await mark(tx, [(lead.id, "scheduled", at)])
         if n is not None:
-            await self._tell(tx, lead, n, at, reason, actor)
+            story = lead.story(status="scheduled")
+            fact = LeadScheduled(
+                subject_id=lead.id, story=story, actor=actor, attempt_no=n, not_before=at, reason=reason
+            )
+            await self._tell(tx, fact)
 
     async def _plan(
         self, tx: Tx, lead: Lead, campaign_id: UUID, attempts: list[AttemptRow], at: datetime, *, anew: bool = False
@@ -162,9 +177,7 @@ class Verbs:
         )
         await attempt_store.insert_attempts(tx, [plan])
 
-    async def _tell(self, tx: Tx, lead: Lead, n: int, at: datetime, reason: str, actor: Actor) -> None:
-        story = lead.story(status="scheduled")
-        fact = LeadScheduled(subject_id=lead.id, story=story, actor=actor, attempt_no=n, not_before=at, reason=reason)
+    async def _tell(self, tx: Tx, fact: LeadScheduled) -> None:
         await self._log.append(tx, [fact])
         tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
 

@@ -5,7 +5,7 @@ or finds the suppression.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -83,10 +83,12 @@ class OptOuts:
                 await self._cut_calls(tx, number.tag, "opt_out")
         return []
 
-    async def suppress_lead(self, tx: Tx, lead: Lead, source: str, actor: Actor) -> tuple[list[UUID], list[UUID]]:
-        """Suppress the lead's numbers and cut its open calls: (suppressions, calls)."""
+    async def suppress_lead(
+        self, tx: Tx, lead: Lead, source: str, actor: Actor, causation: UUID | None
+    ) -> tuple[list[UUID], list[UUID]]:
+        """Suppress the lead's numbers and cut its open calls: (suppressions, calls). `causation` is what entails it."""
         number = Identifier("phone", lead.row.number_tag)
-        stop = Stop([number], source, actor=actor)
+        stop = Stop([number], source, actor=actor, causation=causation)
         made = await suppress(tx, self._log, stop, tag_version=self._vault.tag_version)
         return made, list(await self._cut_calls(tx, number.tag, source))
 
@@ -103,14 +105,14 @@ class OptOuts:
         return known is None, answer
 
     async def _obey(self, tx: Tx, id: UUID, stop: Stop) -> dict[str, Any]:
-        made = await suppress(tx, self._log, stop, tag_version=self._vault.tag_version)
+        numbers = [identifier.tag for identifier in stop.identifiers if identifier.kind == "phone"]
+        cut = [call for tag in numbers for call in await self._cut_calls(tx, tag, "opt_out")]
+        # What is told of each lead has its id before it is written, for the suppressions follow from it.
+        leads = {ids.new(): lead for lead in await self._to_stop(tx, numbers)}
+        following = replace(stop, causation=stop.causation or next(iter(leads), None))
+        made = await suppress(tx, self._log, following, tag_version=self._vault.tag_version)
         shown = [ids.show("sup", one) for one in made]
-        cut: list[UUID] = []
-        cancelled = 0
-        for identifier in stop.identifiers:
-            if identifier.kind == "phone":
-                cut += await self._cut_calls(tx, identifier.tag, "opt_out")
-                cancelled += await self._stop_leads(tx, identifier.tag, stop, shown)
+        cancelled = sum([await self._stop_lead(tx, fact, lead, stop, shown) for fact, lead in leads.items()])
         return {
             "id": ids.show("opt", id),
             "object": "opt_out",
@@ -120,24 +122,24 @@ class OptOuts:
             "calls_cut": [ids.show("call", call) for call in cut],
         }
 
-    async def _stop_leads(self, tx: Tx, tag: bytes, stop: Stop, suppressions: list[str]) -> int:
-        cancelled = 0
-        for lead in await self._people.with_number(tx, tag):
-            if not lead.details or lead.row.status in ("opted_out", "rejected"):
-                continue
-            await settle(tx, lead.id, "opted_out", "opt_out", tx.now)
-            fact = LeadOptedOut(
-                subject_id=lead.id,
-                story=lead.story(status="opted_out"),
-                actor=stop.actor,
-                causation=stop.causation,
-                channel=stop.source,
-                scope=stop.scope,
-                suppression_ids=suppressions,
-                effective_at=tx.now,
-            )
-            cancelled += cancelled_by(await self._log.append(tx, [fact]))
-        return cancelled
+    async def _to_stop(self, tx: Tx, numbers: Sequence[bytes]) -> list[Lead]:
+        found = [lead for tag in numbers for lead in await self._people.with_number(tx, tag)]
+        return [lead for lead in found if lead.details and lead.row.status not in ("opted_out", "rejected")]
+
+    async def _stop_lead(self, tx: Tx, fact_id: UUID, lead: Lead, stop: Stop, suppressions: list[str]) -> int:
+        await settle(tx, lead.id, "opted_out", "opt_out", tx.now)
+        fact = LeadOptedOut(
+            id=fact_id,
+            subject_id=lead.id,
+            story=lead.story(status="opted_out"),
+            actor=stop.actor,
+            causation=stop.causation,
+            channel=stop.source,
+            scope=stop.scope,
+            suppression_ids=suppressions,
+            effective_at=tx.now,
+        )
+        return cancelled_by(await self._log.append(tx, [fact]))
 
     async def _who(self, tx: Tx, wish: OptOutIn) -> tuple[list[Identifier], Lead | None]:
         if wish.email:

@@ -25,8 +25,8 @@ from offhook.sync.wire import OptOutIn, PostBackIn
 KEPT = timedelta(days=30)
 """How long a post-back waits for a lead that has not come yet."""
 
-Reconnect = Callable[[Tx, Lead, datetime, Actor], Awaitable[datetime]]
-"""Start the lead's cadence anew from this instant on; when its next attempt is due."""
+Reconnect = Callable[[Tx, Lead, datetime, Actor, UUID | None], Awaitable[datetime]]
+"""Start the lead's cadence anew from this instant on, because of the event with this id; when its next attempt is due."""
 LeadOfCall = Callable[[Tx, UUID], Awaitable[UUID | None]]
 SetDisposition = Callable[[Tx, Lead, dict[str, Any], Actor], Awaitable[bool]]
 """Note the disposition on the lead's latest call; whether there was one."""
@@ -44,11 +44,12 @@ async def purge_postbacks(tx: EngineTx) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _PostBack:
-    """A word of the CRM under our id, and by whose key it came."""
+    """A word of the CRM under our id, and by whose key it came; `causation` is the coming of the lead it waited for."""
 
     id: UUID
     said: PostBackIn
     actor: Actor
+    causation: UUID | None = None
 
 
 class PostBacks:
@@ -111,15 +112,13 @@ class PostBacks:
 
     async def lead_came(self, tx: Tx, events: Sequence[Event]) -> None:
         """Within(LeadAccepted): apply what the CRM said about this lead before the lead itself came, in its name."""
-        refs = {
-            self._vault.tag(tx.tenant, "ref", cast(LeadAccepted, one.fact).client_ref_id): one.fact.subject_id
-            for one in events
-        }
+        came = {self._vault.tag(tx.tenant, "ref", cast(LeadAccepted, one.fact).client_ref_id): one for one in events}
         since = tx.now - KEPT
-        for tag in await store.refs_waiting(tx, list(refs), since):
+        for tag in await store.refs_waiting(tx, list(came), since):
+            accepted = came[tag].fact
             for id, sealed in await store.waiting(tx, tag, since):
-                post_back = _PostBack(id, *_read(self._vault.open_own(sealed, _place(id))))
-                lead = (await self._people.of(tx, [refs[tag]]))[refs[tag]]
+                post_back = _PostBack(id, *_read(self._vault.open_own(sealed, _place(id))), causation=accepted.id)
+                lead = (await self._people.of(tx, [accepted.subject_id]))[accepted.subject_id]
                 await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, post_back, lead))
 
     async def _apply_late(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
@@ -171,6 +170,7 @@ class PostBacks:
             subject_id=lead.id,
             story=lead.story(status=status),
             actor=post_back.actor,
+            causation=post_back.causation,
             postback_id=ids.show("psb", id),
             value_micros=value if isinstance(value, int) else None,
             currency=currency if isinstance(currency, str) else None,
@@ -180,14 +180,18 @@ class PostBacks:
 
     async def _dnc(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
         id = post_back.id
-        made, cut = await self._opt_outs.suppress_lead(tx, lead, "crm", post_back.actor)
-        if lead.row.status in ("dnc", "opted_out"):
+        # Of a lead that was stopped before nothing is told; else the suppression follows from what is told of it.
+        told = None if lead.row.status in ("dnc", "opted_out") else ids.new()
+        made, cut = await self._opt_outs.suppress_lead(tx, lead, "crm", post_back.actor, told)
+        if told is None:
             return _answer(id, lead.row.status, cut=len(cut))
         await settle(tx, lead.id, "dnc", "dnc", tx.now)
         fact = LeadDncAdded(
+            id=told,
             subject_id=lead.id,
             story=lead.story(status="dnc"),
             actor=post_back.actor,
+            causation=post_back.causation,
             postback_id=ids.show("psb", id),
             scope="seller",
             suppression_ids=[ids.show("sup", one) for one in made],
@@ -205,12 +209,14 @@ class PostBacks:
             raise Conflict("converted", "The lead is converted; send data.reopen: true to call it again.")
         if _older(said, lead):
             return _answer(id, lead.row.status, applied=False, reason="outdated")
-        due_at = await self._reconnect(tx, lead, _instant(said.data.get("at")) or tx.now, post_back.actor)
+        at = _instant(said.data.get("at")) or tx.now
+        due_at = await self._reconnect(tx, lead, at, post_back.actor, post_back.causation)
         await settle(tx, lead.id, "scheduled", "reconnect", said.occurred_at or tx.now, next_attempt_at=due_at)
         fact = LeadReconnectRequested(
             subject_id=lead.id,
             story=lead.story(status="scheduled"),
             actor=post_back.actor,
+            causation=post_back.causation,
             postback_id=ids.show("psb", id),
             due_at=due_at,
         )
