@@ -64,6 +64,15 @@ def shown(call: UUID) -> str:
     return ids.show("call", call)
 
 
+async def a_key(house: House) -> access.IssuedKey:
+    async with house.database.transaction(house.tenant) as tx:
+        return await access.issue_key(tx, "A key", ["*"])
+
+
+def actor_of(key: access.IssuedKey) -> dict[str, str]:
+    return {"type": "api_key", "id": ids.show("key", key.id)}
+
+
 async def test_numbers_are_masked_unless_the_key_may_read_persons(house: House, api_with: Api) -> None:
     call = await house.answered()
 
@@ -116,6 +125,20 @@ async def test_a_transfer_without_a_free_human_is_a_lack_of_capacity(
     reply = await (await api_with("calls:write")).post(f"/v1/calls/{shown(call)}/transfer")
 
     assert (reply.status, reply.json["code"]) == (409, "capacity_exceeded")
+
+
+@pytest.mark.parametrize("door", ["/v1/calls/{call}/transfer", f"{SIX}/fake/transfer"])
+async def test_a_transfer_is_told_with_the_key_that_asked_for_it(
+    house: House, app: FastAPI, client_of: Any, door: str
+) -> None:
+    call = await house.answered()
+    key = await a_key(house)
+
+    body = {"call_id": shown(call)} if door.startswith(SIX) else {}
+    reply = await client_of(app, key.shown).post(door.format(call=shown(call)), body)
+
+    told = [await house.envelope(call, f"transfer.{word}") for word in ("initiated", "routed", "reserved")]
+    assert (reply.status, [event["actor"] for event in told]) == (202, [actor_of(key)] * 3)
 
 
 async def test_a_transfer_that_the_platform_cannot_do_is_unsupported(

@@ -1,7 +1,7 @@
 """`Calls`: what the house does with calls, on one page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, LiteralString
 from uuid import UUID
 
@@ -160,8 +160,8 @@ class Calls:
         await self._reports.hang_up(tx, stopped)
         return await self.find(tx, call_id)
 
-    async def transfer(self, tx: Tx, call_id: UUID, reason: str) -> Call:
-        """Hand the consumer to a human who is leased in this transaction; the platform is told after the commit.
+    async def transfer(self, tx: Tx, call_id: UUID, reason: str, by: Actor) -> Call:
+        """Hand the consumer, as `by` asks, to a human leased in this transaction; the platform is told after the commit.
 
         Raises NotFound; Conflict `unsupported`, `not_transferable`, or `capacity_exceeded` when nobody is free.
         """
@@ -175,7 +175,7 @@ class Calls:
                 "capacity_exceeded", "Nobody can take the call now.", extra={"blockers": list(begun.blockers)}
             )
         after, facts = begun
-        await self._book.write(tx, [Changed(call, after, facts)])
+        await self._book.write(tx, [Changed(call, after, [replace(fact, actor=by) for fact in facts])])
         self._reports.look_at_jobs(tx)
         return after
 

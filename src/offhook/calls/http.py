@@ -104,7 +104,7 @@ def _add_verbs(api: APIRouter, rooms: _Rooms) -> None:
     @api.post("/{id}/transfer", status_code=202, name="Hand the consumer to a human")
     async def transfer(id: str, request: Request, who: Writes, body: TransferIn | None = None) -> Response:
         async def work(tx: Tx) -> Answer:
-            await calls.transfer(tx, _id(id), (body or TransferIn()).reason)
+            await calls.transfer(tx, _id(id), (body or TransferIn()).reason, _actor(who))
             return await answered(tx, 202, _id(id))
 
         return await rooms.door.write(request, who, work)
@@ -120,7 +120,7 @@ def _add_verbs(api: APIRouter, rooms: _Rooms) -> None:
     @api.post("/{id}/disposition", name="Say how a call went")
     async def disposition(id: str, request: Request, body: DispositionIn, who: Writes) -> Response:
         async def work(tx: Tx) -> Answer:
-            await calls.set_disposition(tx, _id(id), body.code, Actor("api_key", ids.show("key", who.key_id)))
+            await calls.set_disposition(tx, _id(id), body.code, _actor(who))
             return await answered(tx, 200, _id(id))
 
         return await rooms.door.write(request, who, work)
@@ -129,6 +129,10 @@ def _add_verbs(api: APIRouter, rooms: _Rooms) -> None:
 async def _read(tx: Tx, rooms: _Rooms, reader: Reader, call_id: UUID) -> Answer:
     await rooms.calls.find(tx, call_id)
     return Answer(200, {"object": "list", "data": await reader(tx, call_id), "has_more": False, "next_cursor": None})
+
+
+def _actor(who: Caller) -> Actor:
+    return Actor("api_key", ids.show("key", who.key_id))
 
 
 def _id(text: str) -> UUID:

@@ -25,7 +25,7 @@ class Calls(Protocol):
 
     async def shown(self, tx: Tx, call_id: UUID, *, personal: bool) -> dict[str, Any]: ...
 
-    async def transfer(self, tx: Tx, call_id: UUID, reason: str) -> object: ...
+    async def transfer(self, tx: Tx, call_id: UUID, reason: str, by: Actor) -> object: ...
 
     async def wrap_up(self, tx: Tx, call_id: UUID, code: str, by: Actor) -> object: ...
 
@@ -142,7 +142,7 @@ def _add_verbs(api: APIRouter, rooms: _Rooms) -> None:
     ) -> Response:
         async def work(tx: Tx) -> Answer:
             call_id = ids.read("call", (await _call(tx, rooms, key, body.call_id, personal=False))["id"])
-            await rooms.calls.transfer(tx, call_id, body.reason)
+            await rooms.calls.transfer(tx, call_id, body.reason, _actor(who))
             return Answer(202, await rooms.calls.shown(tx, call_id, personal=False))
 
         return await rooms.door.write(request, who, work)
@@ -153,7 +153,7 @@ def _add_verbs(api: APIRouter, rooms: _Rooms) -> None:
     ) -> Response:
         async def work(tx: Tx) -> Answer:
             call_id = ids.read("call", (await _call(tx, rooms, key, body.call_id, personal=False))["id"])
-            await rooms.calls.wrap_up(tx, call_id, body.disposition, Actor("api_key", ids.show("key", who.key_id)))
+            await rooms.calls.wrap_up(tx, call_id, body.disposition, _actor(who))
             return Answer(202, await rooms.calls.shown(tx, call_id, personal=False))
 
         return await rooms.door.write(request, who, work)
@@ -187,6 +187,10 @@ async def _require(tx: Tx, rooms: _Rooms, account_id: UUID, capability: Capabili
     provider = await rooms.providers.for_account(tx, account_id)
     if capability not in provider.capabilities:
         raise Conflict("unsupported", f"This platform cannot do that: {capability}.", param="key")
+
+
+def _actor(who: Caller) -> Actor:
+    return Actor("api_key", ids.show("key", who.key_id))
 
 
 def _account_id(text: str) -> UUID:
