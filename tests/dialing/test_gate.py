@@ -168,6 +168,16 @@ async def test_a_dial_asked_for_by_name_is_made_at_once(stage: Stage, a_lead: Le
     assert [one["id"] for one in await stage.calls(lead)] == [call["id"]]
 
 
+async def test_a_dial_asked_for_by_name_is_told_with_the_key_that_asked(stage: Stage, a_lead: Lead) -> None:
+    asked, due = await stage.send(a_lead(phone=NO_ANSWER), a_lead())
+
+    await stage.post("/v1/calls", {"lead_id": asked}, 202)
+    await stage.settle()
+
+    started = {event["correlation_id"]: event["actor"] for event in await stage.events("call.started")}
+    assert started == {asked: await stage.key(), due: {"type": "engine", "id": None}}
+
+
 async def another_campaign(stage: Stage, **settings: Any) -> str:
     """A second campaign, running on the same account; its id."""
     (default,) = (await stage.get("/v1/campaigns"))["data"]

@@ -26,6 +26,7 @@ from offhook.providers import CallReport, DialOrder, Providers
 from offhook.providers.contract import Capability
 from offhook.routing import NoTarget
 
+_FOR = "calls.begin_for"
 StopReason = Literal["opt_out", "converted", "erased", "cancelled", "hang_up", "wrap_up"]
 
 
@@ -52,6 +53,11 @@ class NewCall:
     visitor: bytes | None = field(repr=False)
     client_ref_id: str
     merge_fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def calls_begin_for(tx: Tx, actor: Actor) -> None:
+    """From now on the calls that begin in this transaction do so because `actor` asked, whom their start names."""
+    tx.notes[_FOR] = actor
 
 
 class Calls:
@@ -82,6 +88,8 @@ class Calls:
     async def begin(self, tx: Tx, new: Sequence[NewCall]) -> list[DialOrder]:
         """Commit to these dials: the calls exist once, are told as started, and will be looked after.
 
+        The engine begins them, but for a transaction that said `calls_begin_for`.
+
         Idempotent: an attempt that has its call already, or whose person was erased, gets no order. Each order is to
         be handed to `place` after the commit, once, by whoever got it.
         """
@@ -89,8 +97,9 @@ class Calls:
         begun = await self._book.enter(tx, list(calls.values()), being_placed=True)
         if not begun:
             return []
+        by = tx.notes.get(_FOR, state.ENGINE)
         await self._book.write(
-            tx, [Changed(call, call, state.began(call)) for call in begun], born=[call.id for call in begun]
+            tx, [Changed(call, call, state.began(call, by)) for call in begun], born=[call.id for call in begun]
         )
         await enqueue_all(tx, "calls.sweep", [(call.id.hex, {}, tx.now + FIRST_LOOK) for call in begun])
         return [_order(call) for call in begun]

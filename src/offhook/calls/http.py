@@ -73,7 +73,7 @@ def _add_collection(api: APIRouter, rooms: _Rooms) -> None:
 
     @api.post("", status_code=202, name="Dial once")
     async def dial(request: Request, body: OneOffIn, who: Writes) -> Response:
-        asked = body.asked(request.headers.get("idempotency-key"))
+        asked = body.asked(request.headers.get("idempotency-key"), _actor(who))
         return await rooms.door.write(request, who, lambda tx: rooms.dial_one(tx, asked))
 
 

@@ -31,6 +31,7 @@ LATE_ANNOTATION = timedelta(seconds=300)
 
 _CERTAINTY = {"unknown": 0, "human": 1, "voicemail": 2, "screening": 2, "ivr": 2, "fax": 2}
 PLATFORM = Actor("provider")
+ENGINE = Actor("engine")
 
 
 def advance(call: Call, report: CallReport) -> Step:
@@ -53,13 +54,14 @@ def in_order(reports: Sequence[CallReport]) -> list[CallReport]:
     return sorted(reports, key=lambda report: _ORDER.get(report.kind, 4))
 
 
-def began(call: Call) -> list[Fact]:
-    """What is true of a call that has just begun."""
+def began(call: Call, by: Actor = ENGINE) -> list[Fact]:
+    """What is true of a call that has just begun, because `by` decided on it."""
     kind = "placed" if call.about.direction == "outbound" else "inbound"
     started = told.CallStarted(
         subject_id=call.id,
         story=call.story(),
         transition=Transition("status", None, call.status, "dial_committed" if kind == "placed" else "call_received"),
+        actor=by,
         start_kind=kind,
     )
     if kind == "placed":

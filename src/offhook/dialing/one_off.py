@@ -32,7 +32,7 @@ class OneOffs:
         """Commit to one dial: 202 and the call. Raises Conflict `not_allowed` with every code, or `capacity_exceeded`."""
         lead = await self._lead(tx, asked)
         campaign = await _in_turn(tx, asked.campaign_id or lead.row.campaign_id)
-        call = await self._verbs.dial_now(tx, lead, _as_asked(campaign, asked))
+        call = await self._verbs.dial_now(tx, lead, _as_asked(campaign, asked), asked.by)
         return Answer(202, await self._show(tx, call))
 
     async def _lead(self, tx: Tx, asked: OneOff) -> Lead:

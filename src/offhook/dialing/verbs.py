@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from offhook.calls import calls_begin_for
 from offhook.compliance import RuleBook
 from offhook.compliance.suppression import taking_turns
 from offhook.db import Tx, Wakeups
@@ -105,8 +106,8 @@ class Verbs:
         )
         await self._log.append(tx, [fact])
 
-    async def dial_now(self, tx: Tx, lead: Lead, campaign: CampaignRow) -> UUID:
-        """Dial this lead out of turn, for this campaign, through the same gate; the call's id.
+    async def dial_now(self, tx: Tx, lead: Lead, campaign: CampaignRow, actor: Actor) -> UUID:
+        """Dial this lead out of turn, for this campaign, as `actor` asks, through the same gate; the call's id.
 
         The dial is the campaign's: its room, its slots and its settings, and every record and event names it. It takes
         the place of the attempt that was planned next, so it counts in the lead's own cadence, whose caps hold for it
@@ -123,6 +124,7 @@ class Verbs:
         attempt = await self._attempt_for_now(tx, lead, campaign.id, attempts)
         match await gate(tx, self._people, self._rules, campaign, [(attempt, lead.id)]):
             case [Cleared() as cleared]:
+                calls_begin_for(tx, actor)
                 order = await self._dispatcher.dial_now(tx, campaign, cleared)
             case [Held(code=code, rule=rule)]:
                 raise not_allowed([{"code": code, "rule": rule}])

@@ -130,7 +130,7 @@ def _add_dial(api: APIRouter, rooms: _Rooms) -> None:
             account_id = await _account(tx, rooms, key, body.account or body.provider_account_id)
             await _require(tx, rooms, account_id, Capability.PLACE)
             named = body.model_copy(update={"provider_account_id": ids.show("pac", account_id)})
-            return await rooms.dial_one(tx, named.asked(request.headers.get("idempotency-key")))
+            return await rooms.dial_one(tx, named.asked(request.headers.get("idempotency-key"), _actor(who)))
 
         return await rooms.door.write(request, who, work)
 

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from offhook import ids
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid
+from offhook.events import Actor
 from offhook.http import Answer, Wire
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
@@ -19,7 +20,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whit
 class OneOff:
     """Who is to be called: a lead (by our id or the customer's own), or a number that has none and becomes an ad-hoc one.
 
-    `reference` is the Idempotency-Key: a number without a lead is known by it.
+    `reference` is the Idempotency-Key: a number without a lead is known by it. `by` is who asks.
     """
 
     to: str | None = field(repr=False)
@@ -32,6 +33,7 @@ class OneOff:
     merge_fields: dict[str, str] = field(repr=False)
     consent: list[dict[str, Any]] = field(repr=False)
     reference: str | None
+    by: Actor
 
 
 DialOne = Callable[[Tx, OneOff], Awaitable[Answer]]
@@ -54,7 +56,7 @@ class OneOffIn(Wire):
     merge_fields: Annotated[dict[Text, Text], Field(max_length=50)] = {}
     consent: Annotated[list[dict[str, Any]], Field(max_length=20)] = []
 
-    def asked(self, reference: str | None) -> OneOff:
+    def asked(self, reference: str | None, by: Actor) -> OneOff:
         """The request in our terms. Raises Invalid for ids that are none, and for a number without an Idempotency-Key."""
         if sum(one is not None for one in (self.to, self.lead_id, self.client_ref_id)) != 1:
             raise Invalid([Fault("to", "whom", "Name exactly one of to, lead_id and client_ref_id.")])
@@ -72,6 +74,7 @@ class OneOffIn(Wire):
             merge_fields=self.merge_fields,
             consent=self.consent,
             reference=reference,
+            by=by,
         )
 
 
