@@ -116,6 +116,21 @@ async def test_a_hang_up_goes_to_the_platform(house: House, api_with: Api, platf
     assert (reply.status, platform.done) == (202, [(call, HangUp())])
 
 
+@pytest.mark.parametrize("door", ["/v1/calls/{call}/hangup", f"{SIX}/fake/wrap-up"])
+async def test_the_end_of_a_call_is_told_with_the_key_that_had_it_hung_up(
+    house: House, app: FastAPI, client_of: Any, door: str
+) -> None:
+    call = await house.answered()
+    key = await a_key(house)
+    body = {"call_id": shown(call), "disposition": "NQ"} if door.startswith(SIX) else None
+
+    await client_of(app, key.shown).post(door.format(call=shown(call)), body)
+    await house.hear(call, Kind.ENDED)
+
+    ended = await house.envelope(call, "call.ended")
+    assert (ended["actor"], ended["data"]["end_reason"]) == (actor_of(key), "cancelled")
+
+
 async def test_a_transfer_without_a_free_human_is_a_lack_of_capacity(
     house: House, api_with: Api, floor: FakeFloor
 ) -> None:

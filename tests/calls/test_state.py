@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from offhook import ids
 from offhook.calls import Call, handover, state
-from offhook.calls.call import NOTHING_TOLD, RANK, About, End, Told
+from offhook.calls.call import NOTHING_TOLD, RANK, About, End, Stop, Told
 from offhook.calls.reasons import END_REASONS
-from offhook.events import Fact
+from offhook.events import Actor, Fact
 from offhook.events.catalogue import calls as told
 from offhook.events.catalogue import transfers
 from offhook.providers import CallReport
@@ -353,6 +353,28 @@ def test_a_call_that_we_stopped_ends_for_our_reason() -> None:
     call, _ = told_of(replace(ANSWERED, stop_reason="opt_out"), said(Kind.ENDED, 30, cause=Cause(party="consumer")))
 
     assert (end_of(call).reason, end_of(call).by) == ("opt_out", "us")
+
+
+HUNG_UP = Stop("hang_up", Actor("api_key", "key_01k")).words
+
+
+def test_a_call_that_somebody_had_us_hang_up_ends_by_them_with_all_that_ends_with_it() -> None:
+    call, facts = told_of(replace(being_transferred(ANSWERED), stop_reason=HUNG_UP), said(Kind.ENDED, 50))
+
+    assert (end_of(call).reason, end_of(call).by) == ("cancelled", "us")
+    assert types(facts) == ["transfer.failed", "transfer.released", "call.ended", "call.finalized"]
+    assert {fact.actor for fact in facts} == {Actor("api_key", "key_01k")}
+
+
+def test_a_call_that_is_busy_before_its_hang_up_ends_by_the_platforms_word() -> None:
+    _, facts = told_of(a_call(stop_reason=HUNG_UP), said(Kind.BUSY, 5))
+
+    assert {fact.actor for fact in facts} == {Actor("provider")}
+
+
+@pytest.mark.parametrize("by", [None, Actor("engine"), Actor("api_key", "key_01k")])
+def test_a_stop_is_read_as_it_was_written(by: Actor | None) -> None:
+    assert Stop.of(Stop("hang_up", by).words) == Stop("hang_up", by)
 
 
 @pytest.mark.parametrize(

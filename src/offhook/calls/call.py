@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from offhook import clock, ids
-from offhook.events import Story
+from offhook.events import Actor, Story
 from offhook.phone import masked
 from offhook.providers.contract import PlatformRef
 
@@ -94,6 +94,25 @@ class End:
     inferred: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why we want the call gone and, where somebody asked for its hang-up by name, who: what they ask first stands."""
+
+    reason: str
+    by: Actor | None = None
+
+    @property
+    def words(self) -> str:
+        """As it stands in the call's row: `opt_out`, or `hang_up api_key key_01k…`."""
+        return " ".join(word for word in (self.reason, self.by and self.by.type, self.by and self.by.id) if word)
+
+    @classmethod
+    def of(cls, words: str) -> "Stop":
+        """What `words` wrote."""
+        reason, *by = words.split(" ")
+        return cls(reason, Actor(*by) if by else None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A call and how far it has come. `told` holds nothing when the person was erased."""
@@ -134,6 +153,11 @@ class Call:
     def erased(self) -> bool:
         """Whether nobody can say any more with whom it was; then nothing more is told about it either."""
         return self.told is NOTHING_TOLD
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why we want it gone; None when we do not."""
+        return Stop.of(self.stop_reason) if self.stop_reason else None
 
     @property
     def open_transfer(self) -> Handover | None:

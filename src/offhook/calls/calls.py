@@ -10,7 +10,7 @@ import orjson
 from offhook import ids, jobs
 from offhook.calls import state, store, transfers
 from offhook.calls.book import Book, Changed
-from offhook.calls.call import About, Call, Told
+from offhook.calls.call import About, Call, Stop, Told
 from offhook.calls.errands import Errands
 from offhook.calls.placing import Placing
 from offhook.calls.reports import FIRST_LOOK, Reports
@@ -163,9 +163,9 @@ class Calls:
         """Calls, the latest first, after the one that the page before ended with."""
         return await self._book.page(tx, lead_id, status, before, limit)
 
-    async def hang_up(self, tx: Tx, call_id: UUID) -> Call:
-        """End one call. Raises NotFound. A call that is over stays as it is."""
-        stopped = await store.request_stop(tx, "hang_up", call=call_id)
+    async def hang_up(self, tx: Tx, call_id: UUID, by: Actor) -> Call:
+        """End one call; its end names `by`, who asked for it. Raises NotFound. A call that is over stays as it is."""
+        stopped = await store.request_stop(tx, Stop("hang_up", by).words, call=call_id)
         await self._reports.hang_up(tx, stopped)
         return await self.find(tx, call_id)
 
@@ -203,7 +203,7 @@ class Calls:
         call = await self.find(tx, call_id)
         await self._require(tx, call, Capability.WRAP_UP)
         await self.set_disposition(tx, call_id, code, by)
-        return await self.hang_up(tx, call_id)
+        return await self.hang_up(tx, call_id, by)
 
     async def close(self) -> None:
         """Let orders under way be settled."""

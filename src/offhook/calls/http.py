@@ -112,7 +112,7 @@ def _add_verbs(api: APIRouter, rooms: _Rooms) -> None:
     @api.post("/{id}/hangup", status_code=202, name="End a call")
     async def hang_up(id: str, request: Request, who: Writes) -> Response:
         async def work(tx: Tx) -> Answer:
-            await calls.hang_up(tx, _id(id))
+            await calls.hang_up(tx, _id(id), _actor(who))
             return await answered(tx, 202, _id(id))
 
         return await rooms.door.write(request, who, work)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import get_args
 
-from offhook.calls.call import Call
+from offhook.calls.call import Call, Stop
+from offhook.events import Actor
 from offhook.providers import CallReport, meaning
 from offhook.providers.contract import Cause, Kind, Party
 
@@ -59,20 +60,22 @@ assert set(_OF_PARTY) == set(get_args(Party))
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The end's word, the platform's own code beside it, and who ended it."""
+    """The end's word, the platform's own code beside it, who ended it, and at whose request where we did."""
 
     reason: str
     detail: str | None
     by: Party
+    asked_by: Actor | None
 
 
 def why_ended(call: Call, report: CallReport, at: datetime) -> Why:
     """What this report means for a call that it ends."""
     cause = report.cause or Cause()
-    by: Party = "us" if _stopped_by_us(call, report) else cause.party
+    stop = _stop_behind(call, report)
+    by: Party = "us" if stop else cause.party
     # A leg's status taken for the call's: the word goes, the code stays.
     detail = cause.detail or (report.kind.value if call.answered_at and report.kind in _OF_KIND else None)
-    return Why(_reason(call, report, cause, at), detail, by)
+    return Why(_reason(call, report, cause, at), detail, by, stop.by if stop else None)
 
 
 def word_of(cause: Cause) -> str | None:
@@ -92,8 +95,8 @@ def is_known(cause: Cause) -> bool:
 
 
 def _reason(call: Call, report: CallReport, cause: Cause, at: datetime) -> str:
-    if _stopped_by_us(call, report):
-        return _OF_STOP.get(call.stop_reason or "", "cancelled")
+    if stop := _stop_behind(call, report):
+        return _OF_STOP.get(stop.reason, "cancelled")
     if _blindly_transferred(call, at):
         return "transferred"
     word = word_of(cause)
@@ -105,9 +108,10 @@ def _reason(call: Call, report: CallReport, cause: Cause, at: datetime) -> str:
     return _OF_MACHINE.get(call.answered_by, word) if word in _HANG_UPS else word
 
 
-def _stopped_by_us(call: Call, report: CallReport) -> bool:
+def _stop_behind(call: Call, report: CallReport) -> Stop | None:
+    """The stop of ours that this end obeys; None where there is none."""
     # What rang out or was busy by itself in the same moment was not ended by our hang-up.
-    return call.stop_reason is not None and report.kind in (Kind.ENDED, Kind.NO_ANSWER, Kind.NOT_FOUND)
+    return call.stop if report.kind in (Kind.ENDED, Kind.NO_ANSWER, Kind.NOT_FOUND) else None
 
 
 def _blindly_transferred(call: Call, at: datetime) -> bool:

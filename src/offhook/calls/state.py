@@ -224,7 +224,10 @@ def _end(call: Call, report: CallReport, at: datetime, before: list[Fact]) -> St
         qualified=after.qualified,
         opt_out=after.opt_out,
     )
-    return after, [*before, *closing, ended, told.CallFinalized(**_say(after, at), complete=True, missing=[])]
+    over = [*closing, ended, told.CallFinalized(**_say(after, at), complete=True, missing=[])]
+    # Who had us hang up did all this; the platform only obeyed.
+    by_name = [replace(fact, actor=why.asked_by) for fact in over] if why.asked_by else over
+    return after, [*before, *by_name]
 
 
 def _after_the_end(call: Call, report: CallReport, at: datetime) -> Step:
