@@ -53,6 +53,7 @@ def _ingest(seconds: float) -> list[Load]:
     most = people.how_many()
     return [
         Load("ingest-single", batch=1, connections=64, seconds=seconds, most=most),
+        Load("ingest-single-once", batch=1, connections=64, seconds=seconds, most=most, hears=["lead.accepted"]),
         Load("ingest-batch", batch=500, connections=4, seconds=seconds, most=most),
     ]
 

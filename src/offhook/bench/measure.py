@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -17,6 +17,7 @@ from offhook.bench.stage import Stage
 from offhook.demo import module
 from offhook.errors import OffhookError
 
+_WARM_S = 2.0
 _DRAINS_IN_S = 120
 _LOOK_S = 0.02
 # PostgreSQL's backends tell of their transactions at most once a second.
@@ -29,7 +30,7 @@ class MeasureFailed(OffhookError):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent: `batch` leads per request, `rate` leads per second (0: as fast as they are taken)."""
+    """What is sent: `batch` leads per request, `rate` leads per second (0: as fast as they are taken); what the endpoint hears."""
 
     name: str
     batch: int = 1
@@ -37,6 +38,7 @@ class Load:
     rate: int = 0
     seconds: float = 8
     most: int = 30_000
+    hears: Sequence[str] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,13 @@ class _Reading:
 
 
 async def measure(stage: Stage, load: Load) -> Figures:
-    """Run the load on an empty sandbox. Raises MeasureFailed when the load fails or deliveries stay open."""
+    """Run the load on an empty sandbox, after two seconds of it in which connections are made and statements planned.
+
+    Raises MeasureFailed when the load fails or deliveries stay open.
+    """
+    await stage.hear(load.hears)
+    await _loaded(stage, replace(load, seconds=_WARM_S))
+    await _drained(stage)
     await stage.empty()
     await _drained(stage)
     await store.tidy(stage.database)

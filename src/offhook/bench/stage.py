@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ class Stage:
     topology: Topology
     port: int
     key: str
+    endpoint: str
     api: Api
     database: psycopg.AsyncConnection
     gauge: Gauge
@@ -41,6 +42,10 @@ class Stage:
     async def empty(self) -> None:
         """Forget all leads and events, so that every number is free again."""
         await self.api.post("/v1/sandbox/reset", {"now": MONDAY_NOON})
+
+    async def hear(self, events: Sequence[str]) -> None:
+        """Have the endpoint hear these events from now on."""
+        await self.api.patch(f"/v1/webhook-endpoints/{self.endpoint}", {"events": list(events)})
 
 
 @asynccontextmanager
@@ -55,7 +60,8 @@ async def built(topology: Topology) -> AsyncIterator[Stage]:
         idle_rss_mb = gauge.rss_mb()
         receiver_url, counts_url = await stack.enter_async_context(_receiver(scratch))
         api = await stack.enter_async_context(Api(f"http://127.0.0.1:{servers.port}", _test_key(data)))
-        key = await _prepared(api, receiver_url)
+        endpoint = await api.post("/v1/webhook-endpoints", {"url": receiver_url, "events": ["*"], "activate": True})
+        key = await _prepared(api)
         database = await psycopg.AsyncConnection.connect(
             EmbeddedPostgres(data).admin_url.replace("/postgres?", "/offhook?"), autocommit=True
         )
@@ -64,6 +70,7 @@ async def built(topology: Topology) -> AsyncIterator[Stage]:
             topology,
             servers.port,
             key,
+            endpoint["id"],
             api,
             database,
             gauge,
@@ -133,9 +140,8 @@ async def _receiver(scratch: Path) -> AsyncIterator[tuple[str, str]]:
         await receiver.stop()
 
 
-async def _prepared(api: Api, receiver_url: str) -> str:
-    """An endpoint that hears everything, a campaign that dials nobody; a key that may ask as often as it likes."""
-    await api.post("/v1/webhook-endpoints", {"url": receiver_url, "events": ["*"], "activate": True})
+async def _prepared(api: Api) -> str:
+    """A campaign that dials nobody; a key that may ask as often as it likes."""
     async for page in api.pages("/v1/campaigns"):
         for campaign in page:
             await api.patch(f"/v1/campaigns/{campaign['id']}", {"max_concurrent_calls": 0})

@@ -26,6 +26,8 @@ BUSY_S = 10.0
 """How long a request waits for its turn at the pool."""
 AWAY_S = 0.2
 """How long it waits for another connection after a dead one: where one was lost to a restart, the next is there or soon made."""
+PLANS = 500
+"""How many statements a connection keeps planned: more than there are."""
 
 _SLOW = "The database took longer than a statement may; nothing was done, try again."
 _AWAY = (psycopg.OperationalError, PoolTimeout)
@@ -221,9 +223,15 @@ def _pool(url: str, role: str, size: int) -> AsyncConnectionPool[Connection]:
         min_size=min(2, size),
         max_size=size,
         open=False,
-        kwargs={"autocommit": True, "context": adapters()},
+        # A statement that comes a second time is ours and will come again: it is planned then and kept.
+        kwargs={"autocommit": True, "context": adapters(), "prepare_threshold": 1},
+        configure=_keep_plans,
         check=None,
     )
+
+
+async def _keep_plans(connection: Connection) -> None:
+    connection.prepared_max = PLANS
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from offhook.webhooks.schedule import Delivered
 commit_to_wire_ms = Histogram(
     "offhook_webhook_commit_to_wire_ms",
     "Milliseconds from an event's commit (or the claim of its delivery) to the start of its request.",
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 25, 50, 100, 250, 500, 1000, 5000, 30_000),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 50, 100, 250, 500, 1000, 5000, 30_000),
 )
 _results = Counter("offhook_webhook_results", "What became of deliveries in the hands of this process.", ["outcome"])
 # Looking a label up costs more than counting.
