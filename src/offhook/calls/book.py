@@ -45,10 +45,7 @@ class Book:
             if isinstance(key := keys[call.about.person_id], PersonKey)
         ]
         new = await store.insert(tx, sealed, tx.wall + PLACING if being_placed else None)
-        entered = [call for call, _ in sealed if call.id in new]
-        if entered:
-            await store.save_legs(tx, entered)
-        return entered
+        return [call for call, _ in sealed if call.id in new]
 
     async def lock(self, tx: Tx, calls: Iterable[UUID]) -> dict[UUID, Call]:
         """These calls, held until the end of the transaction."""
@@ -71,11 +68,12 @@ class Book:
         """
         moved = [change for change in changes if change.after != change.before]
         if moved:
-            await store.save(tx, [change.after for change in moved])
-        if legs := [change.after for change in moved if change.before.participants() != change.after.participants()]:
-            await store.save_legs(tx, legs)
-        if handed := [change.after for change in moved if change.before.transfer != change.after.transfer]:
-            await store.save_transfers(tx, handed)
+            await store.save(
+                tx,
+                [change.after for change in moved],
+                with_legs=[one.after for one in moved if one.before.participants() != one.after.participants()],
+                with_transfer=[one.after for one in moved if one.before.transfer != one.after.transfer],
+            )
         facts = [fact for change in changes for fact in _tellable(change)]
         await self._log.append(tx, facts, born=born)
 

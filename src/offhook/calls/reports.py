@@ -91,6 +91,8 @@ class Reports:
             calls = {id_: call for id_, call in calls.items() if call.about.account_id == account_id}
             await self._count_strangers(tx, account_id, sorted(by_call.keys() - calls.keys()))
         changes = [self._step(tx, calls[id_], reports) for id_, reports in by_call.items() if id_ in calls]
+        if closed := [change.after.id for change in changes if state.transfer_closed(change.before, change.after)]:
+            await self._floor.release(tx, closed)
         followed = [await self._follow_up(tx, change) for change in changes]
         await self._book.write(tx, followed)
         if over := [change.after.id.hex for change in followed if change.after.over and not change.before.over]:
@@ -112,8 +114,6 @@ class Reports:
 
     async def _follow_up(self, tx: Tx, change: Changed) -> Changed:
         before, call, facts = change.before, change.after, change.facts
-        if state.transfer_closed(before, call):
-            await self._floor.release(tx, [call.id])
         if state.hung_up_wanted(before, call):
             await self.hang_up(tx, [call.id])
         qualified_now = any(isinstance(fact, CallQualificationThresholdMet) for fact in facts)

@@ -108,9 +108,9 @@ def _state(call: Call) -> str:
 
 
 async def insert(tx: Tx, calls: Sequence[tuple[Call, bytes]], placing_until: datetime | None) -> set[UUID]:
-    """Store new calls with their sealed stories; the ids of those that were not there before."""
+    """Store new calls with their sealed stories and who is on them; the ids of those that were not there before."""
     rows = await tx.rows(
-        "insert into call (workspace_id, environment, id, direction, mode, status, person_id, lead_id, campaign_id, attempt_id,"
+        "with c as (insert into call (workspace_id, environment, id, direction, mode, status, person_id, lead_id, campaign_id, attempt_id,"
         " provider_account_id, platform_ref, number_tag, story, state, placing_until, started_at, updated_at)"
         " select %(ws)s, %(env)s, id, direction, mode, status, person, lead, campaign, attempt, account, ref, tag, story, state::jsonb,"
         " %(placing_until)s, started_at, %(now)s"
@@ -118,9 +118,11 @@ async def insert(tx: Tx, calls: Sequence[tuple[Call, bytes]], placing_until: dat
         " %(campaign)b::uuid[], %(attempt)b::uuid[], %(account)b::uuid[], %(ref)b::text[], %(tag)b::bytea[], %(story)b::bytea[],"
         " %(state)b::text[], %(started_at)b::timestamptz[])"
         " t(id, direction, mode, status, person, lead, campaign, attempt, account, ref, tag, story, state, started_at)"
-        " on conflict (workspace_id, environment, id) do nothing returning id",
+        f" on conflict (workspace_id, environment, id) do nothing returning id), l as ({_LEGS} where leg_call in (select id from c))"
+        " select id from c",
         {
             **tx.keys,
+            **_legs([call for call, _ in calls]),
             "now": tx.now,
             "placing_until": placing_until,
             "id": [call.id for call, _ in calls],
@@ -183,16 +185,19 @@ async def named_by(tx: Tx, account: UUID, refs: Sequence[str]) -> dict[str, UUID
     return dict(cast(list[tuple[str, UUID]], rows))
 
 
-async def save(tx: Tx, calls: Sequence[Call]) -> None:
-    """Write how far these locked calls have come. A call that is not `requested` any more is being placed by nobody."""
+async def save(
+    tx: Tx, calls: Sequence[Call], *, with_legs: Sequence[Call] = (), with_transfer: Sequence[Call] = ()
+) -> None:
+    """Write how far these locked calls have come; who is on those `with_legs`, and the present transfer of those `with_transfer`.
+
+    A call that is not `requested` any more is being placed by nobody.
+    """
     changed = await tx.run(
-        "update call c set status = x.status, mode = x.mode, platform_ref = x.ref, state = x.state::jsonb, ended_at = x.ended_at,"
-        " placing_until = case when x.status = 'requested' then c.placing_until end, updated_at = %(now)s, version = c.version + 1"
-        " from unnest(%(id)b::uuid[], %(status)b::text[], %(mode)b::text[], %(ref)b::text[], %(state)b::text[], %(ended_at)b::timestamptz[])"
-        " x(id, status, mode, ref, state, ended_at)"
-        " where c.workspace_id = %(ws)s and c.environment = %(env)s and c.id = x.id and (c.status <> 'ended' or x.status = 'ended')",
+        _SAVES[bool(with_legs), bool(with_transfer)],
         {
             **tx.keys,
+            **_legs(with_legs),
+            **_transfers(with_transfer),
             "now": tx.now,
             "id": [call.id for call in calls],
             "status": [call.status for call in calls],
@@ -203,6 +208,65 @@ async def save(tx: Tx, calls: Sequence[Call]) -> None:
         },
     )
     assert changed == len(calls), "a call that ended was about to be reopened"
+
+
+_SAVE: LiteralString = (
+    "update call c set status = x.status, mode = x.mode, platform_ref = x.ref, state = x.state::jsonb, ended_at = x.ended_at,"
+    " placing_until = case when x.status = 'requested' then c.placing_until end, updated_at = %(now)s, version = c.version + 1"
+    " from unnest(%(id)b::uuid[], %(status)b::text[], %(mode)b::text[], %(ref)b::text[], %(state)b::text[], %(ended_at)b::timestamptz[])"
+    " x(id, status, mode, ref, state, ended_at)"
+    " where c.workspace_id = %(ws)s and c.environment = %(env)s and c.id = x.id and (c.status <> 'ended' or x.status = 'ended')"
+)
+_LEGS: LiteralString = (
+    "insert into leg (workspace_id, environment, call_id, n, role, target_id, started_at, answered_at, ended_at)"
+    " select %(ws)s, %(env)s, t.* from unnest(%(leg_call)b::uuid[], %(leg_n)b::int[], %(leg_role)b::text[], %(leg_target)b::uuid[],"
+    " %(leg_started)b::timestamptz[], %(leg_answered)b::timestamptz[], %(leg_ended)b::timestamptz[])"
+    " t(leg_call, n, role, target, started, answered, ended)"
+)
+_SAVE_LEGS: LiteralString = (
+    f"{_LEGS} on conflict (workspace_id, environment, call_id, n) do update set target_id = excluded.target_id,"
+    " started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at"
+)
+_SAVE_TRANSFERS: LiteralString = (
+    "insert into transfer (workspace_id, environment, id, call_id, target_id, status, requested_at, bridged_at, ended_at)"
+    " select %(ws)s, %(env)s, * from unnest(%(transfer)b::uuid[], %(transfer_call)b::uuid[], %(transfer_target)b::uuid[],"
+    " %(transfer_status)b::text[], %(requested)b::timestamptz[], %(bridged)b::timestamptz[], %(transfer_ended)b::timestamptz[])"
+    " on conflict (workspace_id, environment, id) do update set status = excluded.status, bridged_at = excluded.bridged_at,"
+    " ended_at = excluded.ended_at"
+)
+# By whether legs and transfers go with it: a step of many calls is one statement.
+_SAVES: dict[tuple[bool, bool], LiteralString] = {
+    (False, False): _SAVE,
+    (True, False): f"with l as ({_SAVE_LEGS}) {_SAVE}",
+    (False, True): f"with t as ({_SAVE_TRANSFERS}) {_SAVE}",
+    (True, True): f"with l as ({_SAVE_LEGS}), t as ({_SAVE_TRANSFERS}) {_SAVE}",
+}
+
+
+def _legs(calls: Sequence[Call]) -> dict[str, object]:
+    legs = [(call.id, participant) for call in calls for participant in call.participants()]
+    return {
+        "leg_call": [call for call, _ in legs],
+        "leg_n": [leg.n for _, leg in legs],
+        "leg_role": [leg.role for _, leg in legs],
+        "leg_target": [leg.target_id for _, leg in legs],
+        "leg_started": [leg.started_at for _, leg in legs],
+        "leg_answered": [leg.answered_at for _, leg in legs],
+        "leg_ended": [leg.ended_at for _, leg in legs],
+    }
+
+
+def _transfers(calls: Sequence[Call]) -> dict[str, object]:
+    transfers = [(call.id, call.transfer) for call in calls if call.transfer]
+    return {
+        "transfer": [transfer.id for _, transfer in transfers],
+        "transfer_call": [call for call, _ in transfers],
+        "transfer_target": [transfer.target_id for _, transfer in transfers],
+        "transfer_status": [transfer.status for _, transfer in transfers],
+        "requested": [transfer.requested_at for _, transfer in transfers],
+        "bridged": [transfer.bridged_at for _, transfer in transfers],
+        "transfer_ended": [transfer.ended_at for _, transfer in transfers],
+    }
 
 
 async def nobody_places(tx: Tx, calls: Sequence[UUID]) -> None:
@@ -244,50 +308,6 @@ async def first_seen(tx: Tx, account: UUID, keys: Sequence[str]) -> set[str]:
         {**tx.keys, "account": account, "now": tx.wall, "keys": sorted(set(keys))},
     )
     return {row[0] for row in rows}
-
-
-async def save_legs(tx: Tx, calls: Sequence[Call]) -> None:
-    """Write who is on these calls and since when."""
-    legs = [(call.id, participant) for call in calls for participant in call.participants()]
-    await tx.run(
-        "insert into leg (workspace_id, environment, call_id, n, role, target_id, started_at, answered_at, ended_at)"
-        " select %(ws)s, %(env)s, * from unnest(%(call)b::uuid[], %(n)b::int[], %(role)b::text[], %(target)b::uuid[],"
-        " %(started)b::timestamptz[], %(answered)b::timestamptz[], %(ended)b::timestamptz[])"
-        " on conflict (workspace_id, environment, call_id, n) do update set target_id = excluded.target_id,"
-        " started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at",
-        {
-            **tx.keys,
-            "call": [call for call, _ in legs],
-            "n": [leg.n for _, leg in legs],
-            "role": [leg.role for _, leg in legs],
-            "target": [leg.target_id for _, leg in legs],
-            "started": [leg.started_at for _, leg in legs],
-            "answered": [leg.answered_at for _, leg in legs],
-            "ended": [leg.ended_at for _, leg in legs],
-        },
-    )
-
-
-async def save_transfers(tx: Tx, calls: Sequence[Call]) -> None:
-    """Write how far the present transfers of these calls have come."""
-    transfers = [(call.id, call.transfer) for call in calls if call.transfer]
-    await tx.run(
-        "insert into transfer (workspace_id, environment, id, call_id, target_id, status, requested_at, bridged_at, ended_at)"
-        " select %(ws)s, %(env)s, * from unnest(%(id)b::uuid[], %(call)b::uuid[], %(target)b::uuid[], %(status)b::text[],"
-        " %(requested)b::timestamptz[], %(bridged)b::timestamptz[], %(ended)b::timestamptz[])"
-        " on conflict (workspace_id, environment, id) do update set status = excluded.status, bridged_at = excluded.bridged_at,"
-        " ended_at = excluded.ended_at",
-        {
-            **tx.keys,
-            "id": [transfer.id for _, transfer in transfers],
-            "call": [call for call, _ in transfers],
-            "target": [transfer.target_id for _, transfer in transfers],
-            "status": [transfer.status for _, transfer in transfers],
-            "requested": [transfer.requested_at for _, transfer in transfers],
-            "bridged": [transfer.bridged_at for _, transfer in transfers],
-            "ended": [transfer.ended_at for _, transfer in transfers],
-        },
-    )
 
 
 BEING_PLACED: LiteralString = "select exists (select from call where workspace_id = %(ws)s and environment = %(env)s and placing_until > %(wall)s)"
