@@ -212,23 +212,28 @@ def _due_with_room(now: LiteralString) -> LiteralString:
     )
 
 
+_WITH_DUE_AND_ROOM: LiteralString = (
+    "select c.workspace_id, c.environment, c.id from environment e join campaign c using (workspace_id, environment)"
+    f" where {_due_with_room('now() + e.clock_offset')}"  # constants put together from constants
+)
+
+
 async def all_with_due_and_room(tx: EngineTx) -> list[tuple[Tenant, UUID]]:
-    """`with_due_and_room` over all tenants, each by its environment's clock."""
-    rows = await tx.rows(
-        "select c.workspace_id, c.environment, c.id from environment e join campaign c using (workspace_id, environment)"
-        f" where {_due_with_room('now() + e.clock_offset')}"  # constants put together from constants
-    )
+    """The running campaigns of all tenants that have something due, by their clock, and room to dial it.
+
+    Read without a lock: the dispatch counts again.
+    """
+    rows = await tx.rows(_WITH_DUE_AND_ROOM)
     return [(Tenant(workspace, environment), id) for workspace, environment, id in rows]
 
 
-async def with_due_and_room(tx: Tx) -> list[UUID]:
-    """The running campaigns that have something due and room to dial it. Read without a lock: the dispatch counts again."""
+async def with_due_and_room(tx: EngineTx, tenant: Tenant) -> list[UUID]:
+    """`all_with_due_and_room` of this one."""
     rows = await tx.rows(
-        "select c.id from campaign c where c.workspace_id = %(ws)s and c.environment = %(env)s"
-        f" and {_due_with_room('%(now)s')} order by c.id",  # one constant inside another
-        {**tx.keys, "now": tx.now},
+        f"{_WITH_DUE_AND_ROOM} and e.workspace_id = %(ws)s and e.environment = %(env)s order by c.id",
+        {"ws": tenant.workspace, "env": tenant.environment},
     )
-    return [row[0] for row in rows]
+    return [id for *_, id in rows]
 
 
 NEXT_DUE: LiteralString = (

@@ -97,8 +97,8 @@ class Dispatcher:
 
     async def work(self, tenant: Tenant) -> bool:
         """Dial what is due and has room; whether anything was done."""
-        async with self._database.transaction(tenant) as tx:
-            campaigns = await attempt_store.with_due_and_room(tx)
+        async with self._database.engine_each() as tx:
+            campaigns = await attempt_store.with_due_and_room(tx, tenant)
         moved = sum([await self.dispatch(tenant, campaign) for campaign in campaigns])
         return moved > 0 or tenant in self._placing.values()
 
