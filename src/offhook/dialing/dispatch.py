@@ -17,6 +17,7 @@ from offhook import ids, routing
 from offhook.calls import Calls, NewCall
 from offhook.compliance import RuleBook
 from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.db.races import unraced
 from offhook.dialing import attempt_store, store
 from offhook.dialing.gate import Barred, Cleared, Gated, Held, gate
 from offhook.dialing.store import CampaignRow
@@ -29,7 +30,6 @@ from offhook.providers import DialOrder
 
 LOOK_S = 1.0
 BATCH = 100
-_EMBRACES = 3
 _NOT_PAUSED = ("accepted", "held", "scheduled", "dialing", "in_call", "qualified", "disqualified", "exhausted")
 GRACE = timedelta(seconds=180)
 """How long a lease outlives the longest that its call can last: the sweep has ended a silent call before that."""
@@ -119,13 +119,7 @@ class Dispatcher:
 
     async def dispatch(self, tenant: Tenant, campaign_id: UUID) -> int:
         """One batch of one campaign: how many attempts moved (dialed, put off or barred)."""
-        for _ in range(_EMBRACES):
-            try:
-                return await self._dispatch(tenant, campaign_id)
-            except DeadlockDetected:
-                # Two transactions waited for each other; ours was undone whole, and the other is through by now.
-                continue
-        return await self._dispatch(tenant, campaign_id)
+        return await unraced(lambda: self._dispatch(tenant, campaign_id))
 
     async def _dispatch(self, tenant: Tenant, campaign_id: UUID) -> int:
         async with self._database.transaction(tenant) as tx:
