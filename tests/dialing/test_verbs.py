@@ -147,10 +147,13 @@ async def test_a_callback_asked_for_at_night_is_planned_for_the_morning(stage: S
     assert planned["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
 
 
-async def test_a_callback_without_an_offset_is_refused(stage: Stage, a_lead: Lead) -> None:
+@pytest.mark.parametrize("at", ["2026-11-24T15:00:00", "9999-12-31T23:59:59Z"])
+async def test_a_callback_without_an_offset_or_in_another_century_is_refused(
+    stage: Stage, a_lead: Lead, at: str
+) -> None:
     (lead,) = await stage.send(a_lead())
 
-    refusal = await stage.post(f"/v1/leads/{lead}/callback", {"at": "2026-11-24T15:00:00"}, 422)
+    refusal = await stage.post(f"/v1/leads/{lead}/callback", {"at": at}, 422)
 
     assert [fault["param"] for fault in refusal["errors"]] == ["at"]
 

@@ -15,6 +15,7 @@ OPEN_HALLWAYS = (
     "offhook.http.batch",
     "offhook.http.problems",
     "offhook.http.resources",
+    "offhook.http.wire",
     "offhook.jobs.outcome",
     "offhook.jobs.progress",
     "offhook.leads.ingest",

@@ -215,6 +215,12 @@ async def test_a_stop_that_names_nobody_or_two_is_refused(stage: Stage, wish: di
     assert await stage.count("suppression.added") == 0
 
 
+async def test_a_stop_said_in_another_century_is_refused_by_its_place(stage: Stage) -> None:
+    refusal = await opt_out(stage, 422, phone=NO_ANSWER, occurred_at="0001-01-01T00:00:00+01:00")
+
+    assert [fault["param"] for fault in refusal["errors"]] == ["occurred_at"]
+
+
 async def test_a_stop_at_acme_does_not_stop_a_stranger(stage: Stage, a_lead: Lead, client_of: Any) -> None:
     theirs = client_of(stage.house.app, (await stage.house.new_workspace("Stranger")).test_key)
     await opt_out(stage, phone=NO_ANSWER)

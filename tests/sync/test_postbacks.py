@@ -7,9 +7,12 @@ import pytest
 from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side
 
 from offhook import ids
+from offhook.events import Actor
 from offhook.leads import LeadIn
+from offhook.sync.wire import PostBackIn
 
 Lead = Callable[..., LeadIn]
+DISPOSITION = PostBackIn(type="disposition", client_ref_id="LD-late")
 
 
 async def post_back(stage: Stage, type: str, status: int = 201, **fields: Any) -> Any:
@@ -223,8 +226,10 @@ async def kept(stage: Stage) -> list[bool]:
 
 
 async def test_a_word_that_cannot_be_obeyed_does_not_keep_its_lead_out(stage: Stage, a_lead: Lead) -> None:
-    await post_back(stage, "reconnect", 202, client_ref_id="LD-late", data={"at": "some day"})
     await post_back(stage, "disposition", 202, client_ref_id="LD-late")
+    unheard_of = PostBackIn.model_construct(**{**DISPOSITION.model_dump(), "type": "applause"})
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await stage.house.post_backs.take(tx, unheard_of, Actor("api_key"))
 
     (lead,) = await stage.send(a_lead(client_ref_id="LD-late", phone=NO_ANSWER))
     await stage.passes(minutes=5)
@@ -333,6 +338,20 @@ async def test_an_instant_without_an_offset_is_refused(stage: Stage, a_lead: Lea
     refusal = await post_back(stage, "reconnect", 422, lead_id=lead, occurred_at="2026-11-23T14:00:00")
 
     assert [fault["param"] for fault in refusal["errors"]] == ["occurred_at"]
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+@pytest.mark.parametrize("place", ["occurred_at", "data.at"])
+@pytest.mark.parametrize("ref", ["LD-here", "LD-late"])
+async def test_a_reconnect_of_another_century_is_refused_before_it_spoils_its_lead(
+    stage: Stage, a_lead: Lead, instant: str, place: str, ref: str
+) -> None:
+    await stage.send(a_lead(client_ref_id="LD-here"))
+    said: dict[str, Any] = {"occurred_at": instant} if place == "occurred_at" else {"data": {"at": instant}}
+
+    refusal = await post_back(stage, "reconnect", 422, client_ref_id=ref, **said)
+
+    assert [fault["param"] for fault in refusal["errors"]] == [place]
 
 
 async def test_a_disposition_is_noted_on_the_latest_call(stage: Stage, a_lead: Lead) -> None:

@@ -1,7 +1,6 @@
 """The verbs of campaigns, and those of a lead that touch its cadence."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -15,10 +14,10 @@ from offhook.dialing import attempt_store
 from offhook.dialing.explain import explain
 from offhook.dialing.setup import Campaigns
 from offhook.dialing.verbs import Verbs
-from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Wire, caller
 from offhook.http.resources import ref_of, take_turn
+from offhook.http.wire import Instant
 from offhook.leads import Lead, People
 
 Timeline = Callable[[Tx, Sequence[UUID]], Awaitable[list[Any]]]
@@ -26,7 +25,7 @@ Timeline = Callable[[Tx, Sequence[UUID]], Awaitable[list[Any]]]
 
 
 class CallbackIn(Wire):
-    at: datetime
+    at: Instant
 
 
 def router(
@@ -101,9 +100,6 @@ def _add_verbs(api: APIRouter, door: Door, verbs: Verbs, people: People) -> None
     async def call_back(
         ref: str, body: CallbackIn, request: Request, who: Annotated[Caller, caller("leads:write")]
     ) -> Response:
-        if body.at.tzinfo is None:
-            raise Invalid([Fault("at", "bad_instant", "at needs its offset from UTC, like 2026-11-24T15:00:00Z.")])
-
         async def act(tx: Tx) -> Answer:
             await verbs.call_back(tx, await _held(tx, people, ref), max(body.at, tx.now), _actor(who))
             return await _lead(tx, people, ref)

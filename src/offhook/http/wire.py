@@ -1,11 +1,19 @@
 """What every model on the wire has in common."""
 
-from typing import Any, Self
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from offhook.errors import Invalid
 from offhook.http.faults import faults_of
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+
+Instant = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+"""An instant of this century, with its offset. Every one that comes in is such a one: near the ends of the calendar a
+zone, a gap or the driver that reads it back would step over them."""
 
 
 class Wire(BaseModel):

@@ -1,12 +1,12 @@
 """A lead as a CRM sends it."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from offhook.http import Wire
+from offhook.http.wire import Instant
 
 Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Short = Annotated[str, StringConstraints(max_length=200)]
@@ -69,7 +69,7 @@ class Consent(Wire):
     purpose: Literal["marketing", "transactional", "informational"] = "marketing"
     tier: Literal["express", "written"] = "written"
     artificial_voice: bool = False
-    given_at: datetime
+    given_at: Instant
     seller_id: Short | None = None
     evidence: Evidence | None = None
 

@@ -13,6 +13,7 @@ from offhook import access, clock, ids, jobs
 from offhook.db import Database, Tenant, Tx
 from offhook.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
+from offhook.http.wire import Instant
 from offhook.jobs import Job, progress
 from offhook.jobs.outcome import Done, Outcome, RetryAt
 from offhook.leads import LeadIn, Leads
@@ -33,11 +34,11 @@ Verify = Callable[[Tx, Any, bytes], Awaitable[bool]]
 
 class AdvanceIn(Wire):
     seconds: Annotated[float, Field(gt=0, le=FARTHEST.total_seconds())] | None = None
-    to: datetime | None = None
+    to: Instant | None = None
 
 
 class ResetIn(Wire):
-    now: datetime
+    now: Instant
 
 
 class LeadsIn(Wire):

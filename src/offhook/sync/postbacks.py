@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from offhook import ids
 from offhook.compliance.suppression import taking_turns
@@ -14,6 +15,7 @@ from offhook.db import EngineTx, Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound
 from offhook.events import Actor, Event, Log
 from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadReconnectRequested
+from offhook.http.wire import Instant
 from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
 from offhook.privacy import Vault
@@ -31,6 +33,7 @@ LeadOfCall = Callable[[Tx, UUID], Awaitable[UUID | None]]
 SetDisposition = Callable[[Tx, Lead, dict[str, Any], Actor], Awaitable[bool]]
 """Note the disposition on the lead's latest call; whether there was one."""
 
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 _WRONG_NUMBER = "phone cannot be a number; send it like +14155550123."
 
 
@@ -77,8 +80,10 @@ class PostBacks:
     async def take(self, tx: Tx, said: PostBackIn, actor: Actor) -> tuple[int, dict[str, Any]]:
         """Apply what `actor` posted: the HTTP status (201 new, 200 repeated, 202 its lead is not here yet) and the answer.
 
-        Raises Conflict `suppressed` or `converted` for a reconnect that is not allowed; nothing is kept of it then.
+        Raises Conflict `suppressed` or `converted` for a reconnect that is not allowed, Invalid for one at no instant;
+        nothing is kept of it then.
         """
+        _must_be_clear(said)
         external = self._external(tx, said)
         if external:
             await store.take_turns(tx, [external])
@@ -117,16 +122,16 @@ class PostBacks:
         for tag in await store.refs_waiting(tx, list(came), since):
             accepted = came[tag].fact
             for id, sealed in await store.waiting(tx, tag, since):
-                post_back = _PostBack(id, *_read(self._vault.open_own(sealed, _place(id))), causation=accepted.id)
                 lead = (await self._people.of(tx, [accepted.subject_id]))[accepted.subject_id]
-                await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, post_back, lead))
+                kept = self._vault.open_own(sealed, _place(id))
+                await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, id, kept, lead, accepted.id))
 
-    async def _apply_late(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
+    async def _apply_late(self, tx: Tx, id: UUID, kept: bytes, lead: Lead, causation: UUID) -> dict[str, Any]:
         try:
-            return await self._apply(tx, post_back, lead)
+            return await self._apply(tx, _PostBack(id, *_read(kept), causation=causation), lead)
         except (Conflict, Invalid) as refusal:
-            # A word that cannot be obeyed must not keep the lead out.
-            return _answer(post_back.id, lead.row.status, applied=False, reason=refusal.code)
+            # A word that cannot be read or obeyed must not keep the lead out.
+            return _answer(id, lead.row.status, applied=False, reason=refusal.code)
 
     async def _apply(self, tx: Tx, post_back: _PostBack, lead: Lead | None) -> dict[str, Any]:
         id, said = post_back.id, post_back.said
@@ -279,16 +284,20 @@ def _older(said: PostBackIn, lead: Lead) -> bool:
     return said.occurred_at is not None and settled is not None and said.occurred_at < settled
 
 
+def _must_be_clear(said: PostBackIn) -> None:
+    """Refuse now what could not be obeyed later, when its lead comes and nobody is there to be told."""
+    if said.type == "reconnect":
+        _instant(said.data.get("at"))
+
+
 def _instant(text: object) -> datetime | None:
     if text is None:
         return None
     try:
-        at = datetime.fromisoformat(str(text))
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Invalid([Fault("data.at", "bad_instant", "data.at must be an instant like 2026-11-24T15:00:00Z.")])
-    return at
+        return _INSTANT.validate_python(text)
+    except ValidationError:
+        detail = "data.at must be an instant of this century with its offset from UTC, like 2026-11-24T15:00:00Z."
+        raise Invalid([Fault("data.at", "bad_instant", detail)]) from None
 
 
 def _answer(
@@ -310,7 +319,7 @@ def _kept(said: PostBackIn, actor: Actor) -> bytes:
 
 def _read(kept: bytes) -> tuple[PostBackIn, Actor]:
     found = orjson.loads(kept)
-    return PostBackIn.model_validate(found["said"]), Actor(*found["actor"])
+    return PostBackIn.read(found["said"]), Actor(*found["actor"])
 
 
 def _place(id: UUID) -> bytes:

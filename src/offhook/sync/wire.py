@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from offhook.http import Wire
+from offhook.http.wire import Instant
 
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Scope = Literal["seller", "workspace"]
@@ -19,7 +20,7 @@ class PostBackIn(Wire):
     call_id: Short | None = None
     phone: Short | None = None
     external_ref: Short | None = None
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Instant | None = None
     data: Annotated[dict[Short, Any], Field(max_length=50)] = {}
 
     @model_validator(mode="after")
@@ -38,7 +39,7 @@ class OptOutIn(Wire):
     lead_id: Short | None = None
     client_ref_id: Short | None = None
     scope: Scope = "seller"
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Instant | None = None
     evidence: Annotated[dict[Short, Any], Field(max_length=20)] = {}
 
     @model_validator(mode="after")

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from offhook import clock, ids
 from offhook.http import Wire
+from offhook.http.wire import Instant
 from offhook.webhooks.store import EndpointRow
 
 Held = Literal["send", "discard"]
@@ -62,8 +63,8 @@ class ReplayFilter(Wire):
     endpoint: Name | None = None
     status: Literal["dead"] = "dead"
     type: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "*"
-    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    to: AwareDatetime | None = None
+    from_: Annotated[Instant | None, Field(alias="from")] = None
+    to: Instant | None = None
 
 
 class ReplaysIn(Wire):
