@@ -2,13 +2,14 @@
 
 from datetime import datetime, timedelta
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import Invalid
 from offhook.http import Wire
-from offhook.http.wire import EARLIEST, LATEST, Instant
+from offhook.http.wire import EARLIEST, LATEST, Instant, Metadata
 
 DAYS = timedelta(days=2)
 
@@ -19,6 +20,16 @@ def _naive(at: datetime) -> datetime:
 
 class Told(Wire):
     at: Instant
+
+
+class Noted(Wire):
+    notes: Metadata
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +58,16 @@ def test_an_instant_of_this_century_is_taken_in_any_zone(at: datetime) -> None:
         assert not EARLIEST <= at < LATEST
     else:
         assert EARLIEST <= taken < LATEST
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=3), anything, max_size=3), st.sampled_from([0, 28, 40, 300]))
+def test_notes_are_refused_or_can_be_told_again_as_they_came(notes: dict[str, object], depth: int) -> None:
+    for _ in range(depth):
+        notes = {"in": notes}
+
+    try:
+        taken = Noted.read({"notes": notes}).notes
+    except Invalid:
+        return
+
+    assert orjson.loads(orjson.dumps(taken)) == taken

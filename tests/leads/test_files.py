@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.leads.test_imports import HEAD, MAPPING
 
 from offhook.errors import Invalid
+from offhook.http.wire import DEEPEST
 from offhook.leads.files import LINE_MOST, FieldMapping, Line, read_csv, read_ndjson
-from offhook.leads.wire import DEEPEST
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
 NAMES: FieldMapping = {"client_ref_id": "ref", "contact.phone": "phone"}

@@ -16,12 +16,11 @@ from offhook.events import Actor, Log, Transition
 from offhook.events.catalogue.campaigns import status_fact
 from offhook.http import Page, Wire
 from offhook.http.resources import External, Ref, ref_of
+from offhook.http.wire import Metadata, Name
 from offhook.leads import People
 from offhook.leads.preflight import Campaign
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 CallerId = Annotated[str, StringConstraints(pattern=r"^\+[1-9]\d{6,14}$")]
-Metadata = Annotated[dict[Name, Any], Field(max_length=50)]
 SANDBOX_CALLER_ID = "+12025550100"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from offhook.errors import Fault, Invalid
-from offhook.leads.wire import DEEPEST, spoiled
+from offhook.http.wire import DEEPEST, spoiled
 
 LINE_MOST = 2**20
 """Bytes of one line: several times what all the fields of a lead that have a limit may come to."""

@@ -2,39 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints
 
 from offhook.http import Wire
-from offhook.http.wire import Instant
+from offhook.http.wire import Instant, Keepable
 
 Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Short = Annotated[str, StringConstraints(max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=2000)]
-DEEPEST = 32
-
-
-def spoiled(value: Any) -> str | None:
-    """The code of why this decoded JSON cannot be kept: nested too deep to be written again, or NUL in a text."""
-    left = [(value, 1)]
-    while left:
-        one, depth = left.pop()
-        if depth > DEEPEST:
-            return "nested_too_deep"
-        match one:
-            case str() if "\0" in one:
-                return "unstorable_text"
-            case list():
-                left += [(item, depth + 1) for item in one]
-            case dict():
-                left += [(item, depth + 1) for pair in one.items() for item in pair]
-    return None
-
-
-def _shallow(value: Any) -> Any:
-    if spoiled(value) == "nested_too_deep":
-        raise PydanticCustomError("nested_too_deep", "Nest metadata less deep.")
-    return value
 
 
 class Address(Wire):
@@ -83,4 +58,4 @@ class LeadIn(Wire):
     consent: Annotated[list[Consent], Field(max_length=20)] = []
     visitor: Annotated[dict[Short, Text | None], Field(max_length=50)] = {}
     merge_fields: Annotated[dict[Short, Text], Field(max_length=50)] = {}
-    metadata: Annotated[dict[Short, Any], Field(max_length=50), AfterValidator(_shallow)] = {}
+    metadata: Annotated[dict[Short, Any], Field(max_length=50), Keepable] = {}

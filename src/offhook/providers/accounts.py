@@ -11,12 +11,11 @@ from offhook.db import Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
 from offhook.http import Page, Wire
 from offhook.http.resources import Ref
+from offhook.http.wire import Metadata, Name
 from offhook.providers import store
 from offhook.providers.registry import Providers
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Secret = Annotated[dict[Name, Annotated[str, StringConstraints(max_length=10_000)]], Field(max_length=20)]
-Settings = Annotated[dict[Name, Any], Field(max_length=50)]
 
 
 class AccountIn(Wire):
@@ -24,14 +23,14 @@ class AccountIn(Wire):
 
     provider: Name
     name: Name
-    settings: Settings = {}
+    settings: Metadata = {}
     secret: Secret = Field(default_factory=dict, repr=False)
     is_default: bool = False
 
 
 class AccountChange(Wire):
     name: Name | None = None
-    settings: Settings | None = None
+    settings: Metadata | None = None
     secret: Secret | None = Field(None, repr=False)
     is_default: bool | None = None
 

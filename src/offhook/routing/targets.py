@@ -3,19 +3,18 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from offhook import clock, ids
 from offhook.db import Tx, Wakeups
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
 from offhook.http import Page, Wire
 from offhook.http.resources import Ref
+from offhook.http.wire import Metadata, Name
 from offhook.phone import NotAPhone, parse
 from offhook.routing import store
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Kind = Literal["did", "sip", "queue"]
-Metadata = Annotated[dict[Name, Any], Field(max_length=50)]
 
 
 class TargetIn(Wire):

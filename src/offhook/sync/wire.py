@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from offhook.http import Wire
-from offhook.http.wire import Instant
+from offhook.http.wire import Instant, Keepable
 
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Scope = Literal["seller", "workspace"]
@@ -21,7 +21,7 @@ class PostBackIn(Wire):
     phone: Short | None = None
     external_ref: Short | None = None
     occurred_at: Instant | None = None
-    data: Annotated[dict[Short, Any], Field(max_length=50)] = {}
+    data: Annotated[dict[Short, Any], Field(max_length=50), Keepable] = {}
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
@@ -40,7 +40,7 @@ class OptOutIn(Wire):
     client_ref_id: Short | None = None
     scope: Scope = "seller"
     occurred_at: Instant | None = None
-    evidence: Annotated[dict[Short, Any], Field(max_length=20)] = {}
+    evidence: Annotated[dict[Short, Any], Field(max_length=20), Keepable] = {}
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:

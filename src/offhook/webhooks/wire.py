@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from offhook import clock, ids
 from offhook.http import Wire
-from offhook.http.wire import Instant
+from offhook.http.wire import Instant, Metadata
 from offhook.webhooks.store import EndpointRow
 
 Held = Literal["send", "discard"]
@@ -17,7 +17,6 @@ Globs = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=100)]], Field(min_length=1, max_length=100)
 ]
 Text = Annotated[str, StringConstraints(max_length=1000)]
-Metadata = Annotated[dict[Name, Any], Field(max_length=50)]
 
 
 class EndpointIn(Wire):
