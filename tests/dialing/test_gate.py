@@ -41,6 +41,21 @@ async def test_a_dial_that_comes_while_somebody_opts_out_waits_and_is_not_made(s
     assert await stage.calls() == []
 
 
+async def test_a_dial_of_a_lead_that_came_while_its_address_opts_out_waits_and_is_not_made(
+    stage: Stage, a_lead: Lead
+) -> None:
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        stop = OptOutIn(channel="email", email="michael@example.org")
+        await stage.house.opt_outs.take(tx, stop, Actor("api_key"))
+        (lead,) = await stage.send(a_lead(contact={"phone": NO_ANSWER, "email": "Michael@example.org"}))
+        dispatch = asyncio.create_task(stage.house.dispatcher.drain(stage.tenant))
+        await until_waiting(stage.house.database)
+    await dispatch
+
+    assert await stage.calls() == []
+    assert "DNC_INTERNAL" in await stage.blockers(lead)
+
+
 async def test_an_opt_out_that_comes_while_a_dial_is_committed_waits_and_cuts_the_call(
     stage: Stage, a_lead: Lead, monkeypatch: pytest.MonkeyPatch
 ) -> None:

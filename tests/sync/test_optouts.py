@@ -7,13 +7,14 @@ from uuid import UUID
 import orjson
 import pytest
 from tests.journeys.invariants import contacts_after_stop
-from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side
+from tests.journeys.stage import BUSY, NO_ANSWER, TRANSFERRED, Stage, side_by_side
 
 from offhook import ids
 from offhook.leads import LeadIn
 from offhook.privacy import ERASED, KeyRing, PersonKey, Vault
 
 Lead = Callable[..., LeadIn]
+EMAIL = "michael@example.org"
 
 
 async def opt_out(stage: Stage, status: Any = 201, **wish: Any) -> Any:
@@ -121,6 +122,62 @@ async def test_an_address_alone_can_be_stopped(stage: Stage) -> None:
 
     assert len(told["suppression_ids"]) == 1
     assert (await stage.get("/v1/suppressions"))["data"][0]["kind"] == "email"
+
+
+async def test_the_stop_of_an_address_stops_everybody_who_has_it_on_all_their_numbers(
+    stage: Stage, a_lead: Lead
+) -> None:
+    leads = await stage.send(*(a_lead(contact={"phone": phone, "email": EMAIL}) for phone in (NO_ANSWER, BUSY)))
+
+    told = await opt_out(stage, channel="email", email=f" {EMAIL.upper()}")
+    await stage.passes(days=2)
+
+    assert (told["attempts_cancelled"], len(told["suppression_ids"])) == (2, 3)
+    assert [await stage.status(lead) for lead in leads] == ["opted_out"] * 2
+    assert await stage.calls() == []
+    (again,) = await stage.send(a_lead(phone=BUSY))
+    assert (await stage.lead(again))["preflight"]["codes"] == ["DUPLICATE_PHONE", "DNC_INTERNAL"]
+
+
+async def test_the_stop_of_an_address_cuts_the_call_to_who_has_it(stage: Stage, a_lead: Lead) -> None:
+    await stage.send(a_lead(contact={"phone": NO_ANSWER, "email": EMAIL}))
+    await stage.passes(seconds=10)
+
+    told = await opt_out(stage, email=EMAIL)
+    await stage.settle()
+
+    (call,) = await stage.calls()
+    assert (told["calls_cut"], call["end_reason"]) == ([call["id"]], "opt_out")
+
+
+async def test_who_comes_with_a_stopped_address_is_rejected(stage: Stage, a_lead: Lead) -> None:
+    await opt_out(stage, email=EMAIL)
+
+    (lead,) = await stage.send(a_lead(contact={"phone": NO_ANSWER, "email": EMAIL}))
+
+    assert (await stage.lead(lead))["preflight"]["codes"] == ["DNC_INTERNAL"]
+    assert "DNC_INTERNAL" in await stage.blockers(lead)
+
+
+async def test_the_stop_of_an_address_is_repeated_until_all_its_numbers_are_stopped(stage: Stage, a_lead: Lead) -> None:
+    first = await opt_out(stage, email=EMAIL)
+    await stage.send(a_lead(contact={"phone": NO_ANSWER, "email": EMAIL}))
+
+    second, third = await opt_out(stage, 200, email=EMAIL), await opt_out(stage, 200, email=EMAIL)
+
+    assert len(second["suppression_ids"]) == 2
+    assert third == first
+
+
+async def test_nothing_is_found_by_its_address_after_its_erasure(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(contact={"phone": NO_ANSWER, "email": EMAIL}))
+    await stage.post(f"/v1/leads/{lead}/erase", {"suppress": False})
+
+    told = await opt_out(stage, email=EMAIL)
+
+    assert len(told["suppression_ids"]) == 1
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        assert await tx.rows("select email_tag from lead") == [(None,)]
 
 
 async def test_every_lead_that_has_the_number_is_stopped(stage: Stage, a_lead: Lead) -> None:

@@ -45,7 +45,8 @@ class Stop:
 
 async def taking_turns(tx: Tx, tags: Sequence[bytes]) -> None:
     """Hold these tags until the transaction ends: an opt-out and a dial of one number never run side by side."""
-    await store.lock_tags(tx, tags)
+    if tags:
+        await store.lock_tags(tx, tags)
 
 
 async def suppressed(tx: Tx, tags: Sequence[bytes]) -> dict[bytes, str]:

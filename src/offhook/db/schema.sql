@@ -279,6 +279,7 @@ create table lead (
   status           text not null,
   resume_status    text,
   number_tag       bytea not null,
+  email_tag        bytea,
   zones            text[] not null,
   jurisdictions    text[] not null,
   preflight        jsonb not null,
@@ -296,6 +297,7 @@ create table lead (
   unique (workspace_id, environment, ref_tag)
 ) with (fillfactor = 80);
 create index lead_number on lead (workspace_id, environment, number_tag);
+create index lead_email on lead (workspace_id, environment, email_tag) where email_tag is not null;
 
 -- owner: leads
 -- The one lead that a number belongs to: what makes a second lead with that number a duplicate, also under concurrency.

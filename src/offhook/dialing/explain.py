@@ -66,12 +66,12 @@ async def _of_campaign(tx: Tx, campaign: CampaignRow, lead: Lead, rules: RuleBoo
 
 
 async def _of_lists(tx: Tx, lead: Lead) -> list[dict[str, Any]]:
-    scope = (await suppressed(tx, [lead.row.number_tag])).get(lead.row.number_tag)
-    return (
-        [_blocker("suppression", "DNC_INTERNAL", "The number is suppressed.", rule=f"suppression.{scope}")]
-        if scope
-        else []
-    )
+    listed = await suppressed(tx, lead.row.tags)
+    what = "number" if lead.row.number_tag in listed else "e-mail address"
+    return [
+        _blocker("suppression", "DNC_INTERNAL", f"The {what} is suppressed.", rule=f"suppression.{scope}")
+        for scope in list(listed.values())[:1]
+    ]
 
 
 def _of_law(lead: Lead, rules: RuleBook, now: datetime, campaign: CampaignRow) -> list[dict[str, Any]]:

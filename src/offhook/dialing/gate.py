@@ -1,7 +1,7 @@
 """The gate that every dial passes, in the transaction that commits it.
 
-It takes the numbers' turn first, so an opt-out that came a moment earlier is seen and one that comes a moment later
-waits and then finds the call. It reads stored answers only and never waits for the network.
+It takes the turns of the numbers and e-mail addresses first, so an opt-out that came a moment earlier is seen and one
+that comes a moment later waits and then finds the call. It reads stored answers only and never waits for the network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,11 +57,12 @@ DAY_RULE = "cadence.attempts_per_day"
 async def gate(
     tx: Tx, people: People, rules: RuleBook, campaign: CampaignRow, attempts: Sequence[tuple[UUID, UUID]]
 ) -> list[Gated]:
-    """The verdict on each of these (attempt, lead) that is still planned, its row and its number held until the commit."""
+    """The verdict on each of these (attempt, lead) that is still planned, its row, number and e-mail address held until the commit."""
     leads = await people.of(tx, [lead for _, lead in attempts])
-    # Numbers before rows, as an opt-out takes them: the other order would embrace it.
+    # Numbers, then addresses, then rows, as an opt-out takes them: another order would embrace it.
     await taking_turns(tx, [lead.row.number_tag for lead in leads.values()])
-    listed = await suppressed(tx, [lead.row.number_tag for lead in leads.values()])
+    await taking_turns(tx, [lead.row.email_tag for lead in leads.values() if lead.row.email_tag])
+    listed = await suppressed(tx, [tag for lead in leads.values() for tag in lead.row.tags])
     planned = await attempt_store.lock_planned(tx, [attempt for attempt, _ in attempts])
     ring = timedelta(seconds=campaign.ring_timeout_s)
     verdicts = [judge(one, leads[one.lead_id], listed, rules, tx.now, ring) for one in planned]
@@ -96,7 +97,7 @@ def judge(
 ) -> Gated:
     """Pure: what is known of the lead and the hour, against the law and the lists. Unknown is never a yes."""
     codes = ["SHREDDED"] if not lead.details else []
-    codes += ["DNC_INTERNAL"] if lead.row.number_tag in listed else []
+    codes += ["DNC_INTERNAL"] if not listed.keys().isdisjoint(lead.row.tags) else []
     codes += [f"LEAD_{lead.row.status.upper()}"] if lead.row.status in OVER - {"erased"} else []
     match may_dial(place_of(lead), now, rules, ring=ring):
         case Never(_, code):

@@ -117,7 +117,7 @@ class Erasures:
         return Done()
 
     async def _shred(self, tx: Tx, row: Row, actor: Actor, reason: Reason) -> Receipt:
-        listed = bool(await suppressed(tx, [row.number_tag]))
+        listed = bool(await suppressed(tx, row.tags))
         kept = ["client_ref_id as a keyed hash", "number, consent and opt-outs under the evidence key"]
         kept += ["the suppression's keyed hash"] if listed else []
         receipt = await self._vault.shred(tx, row.id, reason=reason, kept=kept)

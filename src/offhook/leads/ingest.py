@@ -21,7 +21,7 @@ from offhook.errors import Conflict, Fault, Invalid, OffhookError
 from offhook.events import Fact, Log
 from offhook.events.catalogue.leads import LeadAccepted, LeadDuplicateIgnored, LeadRejected
 from offhook.leads import store
-from offhook.leads.people import preflight_of, story
+from offhook.leads.people import email_tag, preflight_of, story
 from offhook.leads.preflight import Campaign, Candidate, Check, CheckResult, Preflight, run
 from offhook.leads.store import Row
 from offhook.leads.wire import LeadIn
@@ -112,7 +112,7 @@ class Leads:
         campaign = campaigns.get(lead.campaign_id)
         if campaign is None:
             return Refused(_no_campaign(lead.campaign_id))
-        address = lead.contact.address
+        address, email = lead.contact.address, (lead.contact.email or "").strip()
         return Candidate(
             lead,
             ids.new(),
@@ -120,6 +120,7 @@ class Leads:
             ref_tag=self._vault.tag(tx.tenant, "ref", lead.client_ref_id),
             payload_tag=self._vault.tag(tx.tenant, "payload", _canonical(lead)),
             number_tag=self._vault.tag(tx.tenant, "phone", phone.e164),
+            email_tag=email_tag(self._vault, tx, email) if email else None,
             location=locate(phone, state=address.state if address else None),
             campaign=campaign,
         )
@@ -257,6 +258,7 @@ def _row(
         "status": status,
         "next_attempt_at": next_attempt_at,
         "number_tag": candidate.number_tag,
+        "email_tag": candidate.email_tag,
         "zones": getattr(place, "zones", ()),
         "jurisdictions": getattr(place, "jurisdictions", ()),
         "preflight": [

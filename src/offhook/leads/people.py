@@ -101,6 +101,14 @@ class People:
         """Every lead with this number, in the order in which they came."""
         return list((await self.of(tx, await store.with_number(tx, number_tag))).values())
 
+    def email_tag(self, tx: Tx, address: str) -> bytes:
+        """The tag of this e-mail address, however it is written."""
+        return email_tag(self._vault, tx, address)
+
+    async def numbers_with_emails(self, tx: Tx, email_tags: Sequence[bytes]) -> list[bytes]:
+        """The tags of the numbers of every lead, whatever became of it, that has one of these e-mail addresses."""
+        return await store.numbers_with_emails(tx, email_tags) if email_tags else []
+
     async def in_campaign(self, tx: Tx, campaign_id: UUID) -> int:
         """How many leads belong to this campaign, beside those that were rejected or erased."""
         return await store.in_campaign(tx, campaign_id)
@@ -124,6 +132,11 @@ class People:
         except ids.NotAnId:
             return None
         return (await store.by_ids(tx, [id])).get(id)
+
+
+def email_tag(vault: Vault, tx: Tx, address: str) -> bytes:
+    """The keyed hash by which an e-mail address is found, however it is written."""
+    return vault.tag(tx.tenant, "email", address.strip().lower())
 
 
 def story(lead_id: UUID, details: dict[str, Any], status: str, zones: Sequence[str]) -> Story:

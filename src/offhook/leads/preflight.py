@@ -4,7 +4,7 @@ A check is `pass`, `warn`, `defer` (not now) or `block` (never). Any block rejec
 in the order of `wiring.checks`; each answers for a whole batch, so a check that needs the database asks it once.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -56,6 +56,7 @@ class Candidate:
     ref_tag: bytes
     payload_tag: bytes
     number_tag: bytes
+    email_tag: bytes | None
     location: Location | Unresolvable
     campaign: Campaign
 
@@ -145,16 +146,19 @@ async def duplicate_phone(tx: Tx, candidates: Sequence[Candidate]) -> list[Check
 
 
 async def suppression(tx: Tx, candidates: Sequence[Candidate]) -> list[CheckResult]:
-    """Not on the workspace's or the seller's own do-not-call list."""
-    listed = await suppressed(tx, [candidate.number_tag for candidate in candidates])
-    return [
-        CheckResult(
-            "suppression", "block", "DNC_INTERNAL", rule=f"suppression.{scope}", detail="The number is suppressed."
-        )
-        if (scope := listed.get(candidate.number_tag))
-        else CheckResult("suppression", "pass")
-        for candidate in candidates
-    ]
+    """Neither the number nor the e-mail address on the workspace's or the seller's own do-not-call list."""
+    numbers = [candidate.number_tag for candidate in candidates]
+    emails = [candidate.email_tag for candidate in candidates if candidate.email_tag]
+    listed = await suppressed(tx, [*numbers, *emails])
+    return [_suppression(candidate, listed) for candidate in candidates]
+
+
+def _suppression(candidate: Candidate, listed: Mapping[bytes, str]) -> CheckResult:
+    for what, tag in (("number", candidate.number_tag), ("e-mail address", candidate.email_tag)):
+        if tag and (scope := listed.get(tag)):
+            rule, detail = f"suppression.{scope}", f"The {what} is suppressed."
+            return CheckResult("suppression", "block", "DNC_INTERNAL", rule, detail)
+    return CheckResult("suppression", "pass")
 
 
 async def consent(tx: Tx, candidates: Sequence[Candidate]) -> list[CheckResult]:

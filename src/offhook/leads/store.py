@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from offhook.db import EngineTx, Tenant, Tx
 
 _COLUMNS = (
-    "id, ref_tag, payload_tag, campaign_id, status, number_tag, zones, jurisdictions, preflight, details, evidence, next_attempt_at,"
+    "id, ref_tag, payload_tag, campaign_id, status, number_tag, email_tag, zones, jurisdictions, preflight, details, evidence, next_attempt_at,"
     " settled_by, settled_at, erase_by, erased_at, created_at, updated_at, version"
 )
 
@@ -26,6 +26,7 @@ class Row:
     campaign_id: UUID
     status: str
     number_tag: bytes
+    email_tag: bytes | None
     zones: list[str]
     jurisdictions: list[str]
     preflight: list[Any]
@@ -39,6 +40,11 @@ class Row:
     created_at: datetime
     updated_at: datetime
     version: int
+
+    @property
+    def tags(self) -> list[bytes]:
+        """Of all that a stop may have named: the number, and the e-mail address where there is one."""
+        return [self.number_tag, *([self.email_tag] if self.email_tag else [])]
 
 
 async def by_refs(tx: Tx, ref_tags: Sequence[bytes]) -> dict[bytes, Row]:
@@ -81,6 +87,16 @@ async def with_number(tx: Tx, number_tag: bytes) -> list[UUID]:
     return [row[0] for row in rows]
 
 
+async def numbers_with_emails(tx: Tx, email_tags: Sequence[bytes]) -> list[bytes]:
+    """The tags of the numbers of every lead with one of these addresses."""
+    rows = await tx.rows(
+        # No `distinct`: for its order, a plan made on an empty table would walk through all numbers for ever.
+        "select number_tag from lead where workspace_id = %(ws)s and environment = %(env)s and email_tag = any(%(tags)b::bytea[])",
+        {**tx.keys, "tags": list(email_tags)},
+    )
+    return list({row[0] for row in rows})
+
+
 async def listed(tx: Tx, status: str | None, campaign_id: UUID | None, after: UUID | None, limit: int) -> list[Row]:
     rows = await tx.rows(
         f"select {_COLUMNS} from lead where workspace_id = %(ws)s and environment = %(env)s"
@@ -111,7 +127,7 @@ async def number_holders(tx: Tx, tags: Sequence[bytes]) -> dict[bytes, UUID]:
 
 _INSERTED = {
     "id": "uuid", "ref_tag": "bytea", "payload_tag": "bytea", "campaign_id": "uuid", "status": "text", "number_tag": "bytea",
-    "preflight": "jsonb", "details": "bytea", "evidence": "bytea", "next_attempt_at": "timestamptz",
+    "email_tag": "bytea", "preflight": "jsonb", "details": "bytea", "evidence": "bytea", "next_attempt_at": "timestamptz",
 }  # fmt: skip
 
 
@@ -124,14 +140,16 @@ async def insert(tx: Tx, rows: Sequence[dict[str, Any]], claims: Sequence[tuple[
     params["preflight"] = [Jsonb(row["preflight"]) for row in rows]
     params["tags"], params["leads"] = [tag for tag, _ in claims], [lead for _, lead in claims]
     found = await tx.row(
-        "with l as (insert into lead (workspace_id, environment, id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight,"
+        "with l as (insert into lead (workspace_id, environment, id, ref_tag, payload_tag, campaign_id, status, number_tag, email_tag, preflight,"
         "  details, evidence, next_attempt_at, zones, jurisdictions, created_at, updated_at)"
-        "  select %(ws)s, %(env)s, id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight, details, evidence, next_attempt_at,"
+        "  select %(ws)s, %(env)s, id, ref_tag, payload_tag, campaign_id, status, number_tag, email_tag, preflight, details, evidence,"
+        "   next_attempt_at,"
         "   string_to_array(zones, ' '), string_to_array(jurisdictions, ' '), %(now)s, %(now)s"
         "  from unnest(%(id)b::uuid[], %(ref_tag)b::bytea[], %(payload_tag)b::bytea[], %(campaign_id)b::uuid[], %(status)b::text[],"
-        "   %(number_tag)b::bytea[], %(preflight)b::jsonb[], %(details)b::bytea[], %(evidence)b::bytea[],"
+        "   %(number_tag)b::bytea[], %(email_tag)b::bytea[], %(preflight)b::jsonb[], %(details)b::bytea[], %(evidence)b::bytea[],"
         "   %(next_attempt_at)b::timestamptz[], %(zones)b::text[], %(jurisdictions)b::text[])"
-        "   t(id, ref_tag, payload_tag, campaign_id, status, number_tag, preflight, details, evidence, next_attempt_at, zones, jurisdictions)"
+        "   t(id, ref_tag, payload_tag, campaign_id, status, number_tag, email_tag, preflight, details, evidence, next_attempt_at, zones,"
+        "    jurisdictions)"
         "  on conflict do nothing returning 1),"
         " n as (insert into number_claim (workspace_id, environment, number_tag, lead_id) select %(ws)s, %(env)s, tag, lead"
         "  from unnest(%(tags)b::bytea[], %(leads)b::uuid[]) t(tag, lead) order by tag on conflict do nothing returning 1)"
@@ -201,8 +219,8 @@ async def erase_by(tx: Tx, id: UUID, by: datetime) -> None:
 async def erase(tx: Tx, id: UUID) -> None:
     """Empty the row: what is left are keyed hashes, dates and codes."""
     await tx.run(
-        "update lead set status = 'erased', erased_at = %(now)s, details = null, next_attempt_at = null, updated_at = %(now)s,"
-        " version = version + 1 where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
+        "update lead set status = 'erased', erased_at = %(now)s, details = null, email_tag = null, next_attempt_at = null,"
+        " updated_at = %(now)s, version = version + 1 where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s",
         {**tx.keys, "id": id, "now": tx.now},
     )
     await tx.run(

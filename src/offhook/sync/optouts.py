@@ -1,7 +1,7 @@
 """Opt-outs by any channel: one transaction from the word *stop* to silence.
 
-The number's turn is taken before anything else, so a dial of that number either committed before (and its call is cut)
-or finds the suppression.
+The turns of the numbers, then of the e-mail addresses, are taken before anything else, so a dial either committed
+before (and its call is cut) or finds the suppression. Whose address is stopped is stopped with all their numbers.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -74,7 +74,7 @@ class OptOuts:
             number = Identifier("phone", await self._number_of_call(tx, fact.subject_id))
             person = fact.story.person
             lead = (await self._people.of(tx, [person])).get(person) if person else None
-            heard = [number, *(self._emails_of(tx, lead) if lead else [])]
+            heard = [number, *(_email_of(lead) if lead else [])]
             # Nobody passed it on: we heard it from the person.
             stop = Stop(heard, "voice", actor=Actor("consumer"), causation=fact.id)
             proof = {"phrase": cast(CallOptOutDetected, fact).phrase, "event_id": ids.show("evt", fact.id)}
@@ -93,9 +93,7 @@ class OptOuts:
         return made, list(await self._cut_calls(tx, number.tag, source))
 
     async def _take(self, tx: Tx, opt_out: _OptOut) -> tuple[bool, dict[str, Any]]:
-        stop = opt_out.stop
-        for tag in stop.tags:
-            await taking_turns(tx, [tag])
+        stop = await self._with_every_number(tx, opt_out.stop)
         known = await store.find_opt_out(tx, stop.tags[0], stop.scope, stop.source)
         if known and len(await suppressed(tx, stop.tags)) == len(stop.tags):
             return False, known[1]
@@ -103,6 +101,19 @@ class OptOuts:
         if known is None:
             await self._keep(tx, opt_out, answer)
         return known is None, answer
+
+    async def _with_every_number(self, tx: Tx, stop: Stop) -> Stop:
+        """The stop, of every number of the leads that have its addresses too; the turn of each is taken."""
+        numbers = [one.tag for one in stop.identifiers if one.kind == "phone"]
+        emails = [one.tag for one in stop.identifiers if one.kind == "email"]
+        theirs = await self._people.numbers_with_emails(tx, emails)
+        await taking_turns(tx, [*numbers, *theirs])
+        await taking_turns(tx, emails)
+        # Whoever came while we waited may have been dialed by now; who comes from now on finds the address suppressed.
+        theirs = await self._people.numbers_with_emails(tx, emails)
+        await taking_turns(tx, theirs)
+        more = [Identifier("phone", tag) for tag in sorted(set(theirs) - set(numbers))]
+        return replace(stop, identifiers=[*stop.identifiers, *more])
 
     async def _obey(self, tx: Tx, id: UUID, stop: Stop) -> dict[str, Any]:
         numbers = [identifier.tag for identifier in stop.identifiers if identifier.kind == "phone"]
@@ -143,7 +154,7 @@ class OptOuts:
 
     async def _who(self, tx: Tx, wish: OptOutIn) -> tuple[list[Identifier], Lead | None]:
         if wish.email:
-            return [self._email(tx, wish.email)], None
+            return [Identifier("email", self._people.email_tag(tx, wish.email))], None
         if wish.phone:
             phone = parse(wish.phone)
             if isinstance(phone, NotAPhone):
@@ -153,14 +164,7 @@ class OptOuts:
                 )
             return [Identifier("phone", self._vault.tag(tx.tenant, "phone", phone.e164))], None
         lead = await self._people.find(tx, wish.lead_id or f"ext:{wish.client_ref_id}")
-        return [Identifier("phone", lead.row.number_tag), *self._emails_of(tx, lead)], lead
-
-    def _emails_of(self, tx: Tx, lead: Lead) -> list[Identifier]:
-        email = lead.details.get("contact", {}).get("email")
-        return [self._email(tx, email)] if email else []
-
-    def _email(self, tx: Tx, address: str) -> Identifier:
-        return Identifier("email", self._vault.tag(tx.tenant, "email", address.strip().lower()))
+        return [Identifier("phone", lead.row.number_tag), *_email_of(lead)], lead
 
     async def _keep(self, tx: Tx, opt_out: _OptOut, answer: dict[str, Any]) -> None:
         id = ids.read("opt", answer["id"])
@@ -180,6 +184,10 @@ class OptOuts:
             answer=answer,
         )
         await store.insert_opt_out(tx, row)
+
+
+def _email_of(lead: Lead) -> list[Identifier]:
+    return [Identifier("email", lead.row.email_tag)] if lead.row.email_tag else []
 
 
 def cancelled_by(events: Sequence[Event]) -> int:

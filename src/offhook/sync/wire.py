@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from offhook.http import Wire
-from offhook.http.wire import Instant, Keepable
+from offhook.http.wire import Instant, Keepable, Name
 
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Scope = Literal["seller", "workspace"]
@@ -35,7 +35,7 @@ class OptOutIn(Wire):
 
     channel: Literal["voice", "sms", "email", "web", "crm"]
     phone: Short | None = None
-    email: Short | None = None
+    email: Name | None = None
     lead_id: Short | None = None
     client_ref_id: Short | None = None
     scope: Scope = "seller"
