@@ -25,7 +25,14 @@ from offhook.errors import CannotStart, Fault, Invalid
 from offhook.events import Actor, Fact, Log
 from offhook.events import http as events_http
 from offhook.events.catalogue.calls import CallAnswered, CallEnded, CallOptOutDetected, CallQualificationThresholdMet
-from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadErased, LeadOptedOut
+from offhook.events.catalogue.leads import (
+    LeadAccepted,
+    LeadConverted,
+    LeadDncAdded,
+    LeadErased,
+    LeadOptedOut,
+    LeadRejected,
+)
 from offhook.events.reactions import Entails, Reaction, Within
 from offhook.events.stream import Streams, announce
 from offhook.http import Door
@@ -84,6 +91,7 @@ def reactions(house: "House") -> Sequence[Reaction]:
         Within(Fact, house.webhooks.fan_out),  # every endpoint that listens is told, or nothing happened
         Within(Fact, announce(house.wakeups)),  # open streams look as soon as it is durable
         Within(LeadAccepted, house.post_backs.lead_came),  # what the CRM said before its lead came is applied now
+        Within(LeadRejected, house.post_backs.lead_came),  # also its "stop" about a number that another lead has
     )
 
 

@@ -1,10 +1,11 @@
 """What the CRM posts back, and what it changes."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side
+from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage, side_by_side, until_waiting
 
 from offhook import ids
 from offhook.events import Actor
@@ -245,6 +246,68 @@ async def test_a_do_not_call_word_before_its_lead_keeps_the_lead_from_being_call
 
     assert await stage.status(lead) == "dnc"
     assert await stage.calls(lead) == []
+
+
+async def test_a_word_that_comes_while_its_lead_comes_waits_for_it_and_is_obeyed(stage: Stage, a_lead: Lead) -> None:
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await stage.house.leads.ingest(tx, [a_lead(client_ref_id="LD-now")])
+        told = asyncio.create_task(post_back(stage, "dnc", client_ref_id="LD-now"))
+        await until_waiting(stage.house.database)
+
+    assert (await told)["applied"]
+    assert await stage.status("ext:LD-now") == "dnc"
+
+
+async def test_a_lead_that_comes_while_a_word_about_it_comes_waits_for_the_word_and_obeys(
+    stage: Stage, a_lead: Lead
+) -> None:
+    said = PostBackIn(type="dnc", client_ref_id="LD-now")
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        assert (await stage.house.post_backs.take(tx, said, Actor("api_key")))[0] == 202
+        came = asyncio.create_task(stage.send(a_lead(), a_lead(client_ref_id="LD-now")))
+        await until_waiting(stage.house.database)
+    await came
+
+    assert await stage.status("ext:LD-now") == "dnc"
+
+
+async def test_words_and_leads_that_come_at_the_same_moment_always_meet(stage: Stage, a_lead: Lead) -> None:
+    leads = [a_lead() for _ in range(40)]
+    words = [{"op": "create", "body": {"type": "dnc", "client_ref_id": lead.client_ref_id}} for lead in leads]
+
+    await side_by_side(
+        *[
+            lambda part=part: stage.post("/v1/postbacks/batch", {"operations": part})
+            for part in (words[:20], words[:19:-1])
+        ],
+        *[lambda part=part: stage.send(*part) for part in (leads[30:], leads[10:30][::-1], leads[:10])],
+    )
+
+    assert {await stage.status(f"ext:{lead.client_ref_id}") for lead in leads} == {"dnc"}
+
+
+async def test_a_do_not_call_word_before_its_lead_holds_also_when_the_lead_is_rejected(
+    stage: Stage, a_lead: Lead
+) -> None:
+    (other,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await post_back(stage, "dnc", 202, client_ref_id="LD-late")
+
+    await stage.send(a_lead(client_ref_id="LD-late", phone=NO_ANSWER))
+    await stage.passes(days=2)
+
+    assert await stage.calls() == []
+    assert "DNC_INTERNAL" in await stage.blockers(other)
+
+
+async def test_a_do_not_call_word_about_an_erased_person_still_holds_for_the_number(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.post(f"/v1/leads/{lead}/erase", {"suppress": False})
+
+    told = await post_back(stage, "dnc", lead_id=lead)
+
+    assert (told["applied"], told["effect"]["lead_status"]) == (True, "erased")
+    (again,) = await stage.send(a_lead(phone=NO_ANSWER))
+    assert (await stage.lead(again))["preflight"]["codes"] == ["DNC_INTERNAL"]
 
 
 async def test_a_do_not_call_word_with_a_number_always_holds(stage: Stage, a_lead: Lead) -> None:

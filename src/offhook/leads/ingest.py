@@ -2,7 +2,8 @@
 
 Everything of a batch happens in the caller's transaction: keys, rows, events, planned attempts and deliveries, or
 nothing. Two batches that race for one reference or one number are told apart by the table's own constraints: the loser
-raises `Raced`, rolls back and runs again, when it sees the winner.
+raises `Raced`, rolls back and runs again, when it sees the winner. The same constraint makes a lead and a word about it
+(`store.hold_refs`) wait for each other.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

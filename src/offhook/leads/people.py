@@ -109,6 +109,14 @@ class People:
         """The tags of the numbers of every lead, whatever became of it, that has one of these e-mail addresses."""
         return await store.numbers_with_emails(tx, email_tags) if email_tags else []
 
+    async def hold_refs(self, tx: Tx, ref_tags: Sequence[bytes]) -> None:
+        """No lead with one of these references comes before the commit; one that is just coming is waited for.
+
+        To be held before the turns of numbers are taken.
+        """
+        if ref_tags:
+            await store.hold_refs(tx, ref_tags)
+
     async def in_campaign(self, tx: Tx, campaign_id: UUID) -> int:
         """How many leads belong to this campaign, beside those that were rejected or erased."""
         return await store.in_campaign(tx, campaign_id)

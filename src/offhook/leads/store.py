@@ -55,6 +55,26 @@ async def by_refs(tx: Tx, ref_tags: Sequence[bytes]) -> dict[bytes, Row]:
     return {row[1]: Row(*row) for row in rows}
 
 
+async def hold_refs(tx: Tx, ref_tags: Sequence[bytes]) -> None:
+    """Nobody stores a lead with one of these references before the commit; whoever is storing one is waited for.
+
+    The table's own key holds them, at no cost to the door for leads: whoever stores a row with the key of one that we
+    have put and taken away waits for us, as we do for theirs. Advisory locks would be one per lead of every batch, and
+    the server's table of locks ends at some thousands.
+    """
+    held = await tx.rows(
+        "insert into lead (workspace_id, environment, id, ref_tag, payload_tag, campaign_id, status, number_tag, zones, jurisdictions,"
+        " preflight, created_at, updated_at) select %(ws)s, %(env)s, gen_random_uuid(), tag, '', gen_random_uuid(), 'rejected', '', '{}', '{}',"
+        " '[]', %(now)s, %(now)s from unnest(%(tags)b::bytea[]) tag order by tag on conflict do nothing returning id",
+        {**tx.keys, "now": tx.now, "tags": sorted(set(ref_tags))},
+    )
+    if held:
+        await tx.run(
+            "delete from lead where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])",
+            {**tx.keys, "ids": [row[0] for row in held]},
+        )
+
+
 _BY_IDS = (
     f"select {_COLUMNS} from lead where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])"
 )
@@ -149,7 +169,7 @@ async def insert(tx: Tx, rows: Sequence[dict[str, Any]], claims: Sequence[tuple[
         "   %(number_tag)b::bytea[], %(email_tag)b::bytea[], %(preflight)b::jsonb[], %(details)b::bytea[], %(evidence)b::bytea[],"
         "   %(next_attempt_at)b::timestamptz[], %(zones)b::text[], %(jurisdictions)b::text[])"
         "   t(id, ref_tag, payload_tag, campaign_id, status, number_tag, email_tag, preflight, details, evidence, next_attempt_at, zones,"
-        "    jurisdictions)"
+        "    jurisdictions) order by ref_tag"
         "  on conflict do nothing returning 1),"
         " n as (insert into number_claim (workspace_id, environment, number_tag, lead_id) select %(ws)s, %(env)s, tag, lead"
         "  from unnest(%(tags)b::bytea[], %(leads)b::uuid[]) t(tag, lead) order by tag on conflict do nothing returning 1)"

@@ -14,7 +14,13 @@ from offhook.compliance.suppression import taking_turns
 from offhook.db import EngineTx, Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound
 from offhook.events import Actor, Event, Log
-from offhook.events.catalogue.leads import LeadAccepted, LeadConverted, LeadDncAdded, LeadReconnectRequested
+from offhook.events.catalogue.leads import (
+    LeadAccepted,
+    LeadConverted,
+    LeadDncAdded,
+    LeadReconnectRequested,
+    LeadRejected,
+)
 from offhook.http.wire import Instant
 from offhook.leads import Lead, People, settle
 from offhook.phone import NotAPhone, parse
@@ -89,15 +95,19 @@ class PostBacks:
             await store.take_turns(tx, [external])
             if known := await store.find_postback(tx, said.type, external):
                 return 200, {**known[1], "duplicate": True}
-        id = ids.new()
+        id, ref = ids.new(), self._ref(tx, said)
         lead = await self._find(tx, said)
+        if lead is None and ref:
+            # Whoever is bringing it has looked for words about it before this one is there to be found.
+            await self._people.hold_refs(tx, ref)
+            lead = await self._find(tx, said)
         content = None if lead else self._vault.seal_own(tx, _kept(said, actor), _place(id))
         answer = await self._apply(tx, _PostBack(id, said, actor), lead)
         row = PostBackRow(
             id=id,
             type=said.type,
             external_tag=external,
-            ref_tag=self._vault.tag(tx.tenant, "ref", said.client_ref_id) if said.client_ref_id else None,
+            ref_tag=next(iter(ref), None),
             lead_id=lead.id if lead else None,
             content=content if not answer["applied"] else None,
             occurred_at=said.occurred_at or tx.now,
@@ -109,22 +119,26 @@ class PostBacks:
     async def take_turns(self, tx: Tx, words: Sequence[PostBackIn]) -> None:
         """Take the turns of all that these speak of, before the first of many is taken in one transaction.
 
-        References, then numbers, each in the one order that everybody keeps: taken word by word, two batches, or a
-        batch and a dispatch, would embrace.
+        References, theirs and those of leads, then numbers, each in the one order that everybody keeps: taken word by
+        word, two batches, or a batch and a dispatch, or one of words and one of leads, would embrace.
         """
         await store.take_turns(tx, [tag for said in words if (tag := self._external(tx, said))])
+        await self._people.hold_refs(tx, [tag for said in words for tag in self._ref(tx, said)])
         await taking_turns(tx, [tag for said in words if (tag := await self._number(tx, said))])
 
     async def lead_came(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Within(LeadAccepted): apply what the CRM said about this lead before the lead itself came, in its name."""
-        came = {self._vault.tag(tx.tenant, "ref", cast(LeadAccepted, one.fact).client_ref_id): one for one in events}
+        """Within(LeadAccepted), Within(LeadRejected): apply what the CRM said before the lead itself came, in its name.
+
+        Of a rejected one too: its number may be another lead's.
+        """
+        came = {self._vault.tag(tx.tenant, "ref", _came(one).client_ref_id): one for one in events}
         since = tx.now - KEPT
         for tag in await store.refs_waiting(tx, list(came), since):
-            accepted = came[tag].fact
+            lead_came = came[tag].fact
             for id, sealed in await store.waiting(tx, tag, since):
-                lead = (await self._people.of(tx, [accepted.subject_id]))[accepted.subject_id]
+                lead = (await self._people.of(tx, [lead_came.subject_id]))[lead_came.subject_id]
                 kept = self._vault.open_own(sealed, _place(id))
-                await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, id, kept, lead, accepted.id))
+                await store.answer_postback(tx, id, lead.id, await self._apply_late(tx, id, kept, lead, lead_came.id))
 
     async def _apply_late(self, tx: Tx, id: UUID, kept: bytes, lead: Lead, causation: UUID) -> dict[str, Any]:
         try:
@@ -138,7 +152,7 @@ class PostBacks:
         if lead is None:
             return await self._apply_to_nobody(tx, post_back)
         if not lead.details:
-            return _answer(id, "erased", applied=False, reason="erased")
+            return await self._apply_to_erased(tx, post_back, lead)
         match said.type:
             case "conversion":
                 return await self._convert(tx, post_back, lead)
@@ -156,6 +170,13 @@ class PostBacks:
             _, stopped = await self._opt_outs.take(tx, OptOutIn(channel="crm", phone=said.phone), post_back.actor)
             return _answer(id, None, cancelled=stopped["attempts_cancelled"], cut=len(stopped["calls_cut"]))
         return _answer(id, None, applied=False, reason="unknown_lead")
+
+    async def _apply_to_erased(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
+        if post_back.said.type == "dnc":
+            # The number's tag outlives the person, and so must the word: somebody may send the number again.
+            _, cut = await self._opt_outs.suppress_lead(tx, lead, "crm", post_back.actor, post_back.causation)
+            return _answer(post_back.id, "erased", cut=len(cut))
+        return _answer(post_back.id, "erased", applied=False, reason="erased")
 
     async def _convert(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
         id, said = post_back.id, post_back.said
@@ -232,6 +253,9 @@ class PostBacks:
         ref = said.external_ref
         return self._vault.tag(tx.tenant, "external", f"{said.type}:{ref}") if ref else None
 
+    def _ref(self, tx: Tx, said: PostBackIn) -> list[bytes]:
+        return [self._vault.tag(tx.tenant, "ref", said.client_ref_id)] if said.client_ref_id else []
+
     async def _number(self, tx: Tx, said: PostBackIn) -> bytes | None:
         """The tag of the number that it speaks of; None where nobody knows it, or it cannot be read."""
         if said.phone:
@@ -277,6 +301,10 @@ class PostBacks:
         except NotFound:
             return None
         return (await self._people.of(tx, [lead])).get(lead) if lead else None
+
+
+def _came(event: Event) -> LeadAccepted | LeadRejected:
+    return cast(LeadAccepted | LeadRejected, event.fact)
 
 
 def _older(said: PostBackIn, lead: Lead) -> bool:
