@@ -139,7 +139,7 @@ class House:
         self.webhooks = webhooks.Webhooks(
             self.settings, self.database, self.vault, self.log, self.wakeups, self.outbound, sending=self.engine
         )
-        self.pretend = PretendWorld(self.database, self.wakeups, self.outbound)
+        self.pretend = PretendWorld(self.database, self.wakeups, self.outbound, self.webhooks.reach_of)
         base = self.settings.public_url or f"http://{self.settings.host}:{self.settings.port}"
         self.providers = Providers(self.vault, self.wakeups, [self.pretend.platform], base)
         self.calls = Calls(self.database, self.vault, self.log, self.providers, self.wakeups, routing)

@@ -16,7 +16,7 @@ from offhook.calls import Calls
 from offhook.db import Database, Tenant, Wakeups
 from offhook.events import Log
 from offhook.jobs import Runner
-from offhook.outbound import Outbound
+from offhook.outbound import Outbound, Reach
 from offhook.privacy import Vault
 from offhook.providers import Providers
 from offhook.providers.contract import Inbound
@@ -67,7 +67,7 @@ async def outbound() -> AsyncIterator[Outbound]:
 async def pretending(
     database: Database, tenant: Tenant, vault: Vault, log: Log, wakeups: Wakeups, floor: FakeFloor, outbound: Outbound
 ) -> Pretending:
-    world = PretendWorld(database, wakeups, outbound)
+    world = PretendWorld(database, wakeups, outbound, lambda _: Reach(True, ()))
     providers = Providers(vault, wakeups, [world.platform], "http://127.0.0.1:8400")
     calls = Calls(database, vault, log, providers, wakeups, floor)
     world.report_to(calls.report_all)
@@ -163,7 +163,7 @@ async def distant(
     ours.add_routes([web.post("/in/sandbox/{account}", take)])
     pretender = RemotePretender(tmp_path / "journal", secret=SECRET, speed=100)
     async with TestServer(pretender.app()) as theirs, TestServer(ours) as door:
-        world = PretendWorld(database, wakeups, outbound)
+        world = PretendWorld(database, wakeups, outbound, lambda _: Reach(True, ()))
         providers = Providers(vault, wakeups, [world.platform], str(door.make_url("/")))
         calls = Calls(database, vault, log, providers, wakeups, floor)
         settings, secret = {"url": str(theirs.make_url("/"))}, {"callback_secret": SECRET}

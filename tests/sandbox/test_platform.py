@@ -15,13 +15,24 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook
 
-from offhook import access
+from offhook import access, ids
 from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.errors import Invalid
 from offhook.jobs import Runner
-from offhook.outbound import Outbound
+from offhook.outbound import Outbound, Reach
 from offhook.privacy import Vault
-from offhook.providers import CallReport, DialOrder, Providers, conformance
-from offhook.providers.contract import BadSignature, DialNotSent, DialRefused, Inbound, Kind, PlatformRef, Transfer
+from offhook.providers import CallReport, DialOrder, ProviderAccounts, Providers, conformance
+from offhook.providers.accounts import AccountChange, AccountIn
+from offhook.providers.contract import (
+    BadSignature,
+    DialNotSent,
+    DialRefused,
+    Health,
+    Inbound,
+    Kind,
+    PlatformRef,
+    Transfer,
+)
 from offhook.sandbox import script
 from offhook.sandbox.clock import VirtualClock
 from offhook.sandbox.platform import PretendWorld
@@ -29,6 +40,7 @@ from offhook.sandbox.remote import RemotePretender
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes ...").decode()
 ANSWERED_AND_TALKED_TO = "+13125550193"
+LOOPBACK = Reach(plain_http_loopback=True, allowed_networks=())
 
 
 def an_order(account: UUID, to: str = ANSWERED_AND_TALKED_TO, **changes: Any) -> DialOrder:
@@ -53,7 +65,7 @@ class Pretended:
         self.database, self.tenant = database, tenant
         self.heard: list[CallReport] = []
         self.accounts_at_once: list[set[UUID]] = []
-        self.world = PretendWorld(database, wakeups, outbound)
+        self.world = PretendWorld(database, wakeups, outbound, lambda _: LOOPBACK)
         self.world.report_to(self.hear)
         self.clock = VirtualClock(database, [Runner(database, wakeups, self.world.handlers)])
 
@@ -143,15 +155,19 @@ async def pretended(
 
 
 @pytest.fixture
+def world(database: Database, wakeups: Wakeups, outbound: Outbound) -> PretendWorld:
+    return PretendWorld(database, wakeups, outbound, lambda _: LOOPBACK)
+
+
+@pytest.fixture
 async def remote(
-    database: Database, tenant: Tenant, wakeups: Wakeups, outbound: Outbound, vault: Vault, tmp_path: Path
+    database: Database, tenant: Tenant, world: PretendWorld, wakeups: Wakeups, vault: Vault, tmp_path: Path
 ) -> AsyncIterator[Remote]:
     pretender = RemotePretender(tmp_path / "journal", secret=SECRET, speed=1000)
     remote = Remote(pretender, tmp_path / "journal")
     ours = web.Application()
     ours.add_routes([web.post("/in/{key}/{account}", remote.door)])
     async with TestServer(pretender.app()) as theirs, TestServer(ours) as door:
-        world = PretendWorld(database, wakeups, outbound)
         providers = Providers(vault, wakeups, [world.platform], str(door.make_url("/")))
         async with database.transaction(tenant) as tx:
             settings = {"url": str(theirs.make_url("/"))}
@@ -251,6 +267,49 @@ async def test_a_pretend_call_is_never_placed_for_somebody_live(
 
     with pytest.raises(DialRefused):
         await provider.place(pretended.order())
+
+
+async def test_nobody_live_names_a_url_to_pretend_at(
+    pretended: Pretended, live_tenant: Tenant, vault: Vault, wakeups: Wakeups, database: Database
+) -> None:
+    accounts = ProviderAccounts(Providers(vault, wakeups, [pretended.world.platform], "http://127.0.0.1:8400"))
+    url = {"url": "http://127.0.0.1:9200"}
+
+    async with database.transaction(live_tenant) as tx:
+        with pytest.raises(Invalid) as made:
+            await accounts.create(tx, AccountIn(provider="sandbox", name="far", settings=url))
+        plain = ids.read("pac", (await accounts.create(tx, AccountIn(provider="sandbox", name="main")))["id"])
+        with pytest.raises(Invalid) as changed:
+            await accounts.change(
+                tx, plain, AccountChange.model_validate({"settings": url}), frozenset({"settings"}), None
+            )
+
+    assert made.value.code == changed.value.code == "sandbox_only"
+
+
+async def test_a_live_account_with_a_url_dials_nobody_there(
+    remote: Remote, world: PretendWorld, live_tenant: Tenant
+) -> None:
+    account = replace(remote.provider._account, tenant=live_tenant)
+    provider = world.platform.build(account)
+
+    with pytest.raises(DialRefused):
+        await provider.place(remote.order())
+
+    assert remote.journal.read_text() == ""
+
+
+async def test_a_pretend_platform_is_asked_no_further_than_the_sandbox_reaches(
+    remote: Remote, database: Database, wakeups: Wakeups, outbound: Outbound
+) -> None:
+    world = PretendWorld(database, wakeups, outbound, lambda _: Reach(False, ()))
+    provider = world.platform.build(remote.provider._account)
+
+    with pytest.raises(DialNotSent):
+        await provider.place(remote.order())
+
+    assert await provider.health() == Health(False, "refused_url")
+    assert remote.journal.read_text() == ""
 
 
 def test_a_mix_overrides_the_digit_and_is_the_same_for_the_same_attempt() -> None:

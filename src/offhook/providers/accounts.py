@@ -73,6 +73,8 @@ class ProviderAccounts:
         if expected is not None and expected != row.version:
             raise Stale("stale", f"It is at version {row.version} by now; read it again.")
         new = {name: value for name, value in body.model_dump(include=set(sent)).items() if value is not None}
+        if "settings" in new and new["settings"] != row.settings:
+            self._providers.check(tx, row.platform, new["settings"])
         if "secret" in new:
             # A merge patch: the parts of the secret that were not sent stay as they are.
             new["secret"] = self._providers.sealed(tx, row.id, {**self._providers.opened(row), **new["secret"]})

@@ -12,7 +12,7 @@ order, some before `place` has answered; each bears a key that is the same whene
 our call id wherever the platform echoes it. What a report *means* is decided in `calls.state`, never in an adapter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from offhook.db import Tenant
+from offhook.errors import Fault
 from offhook.phone import masked
 
 
@@ -286,10 +287,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A platform we have an adapter for. `build` makes the adapter of one account; `capabilities` is what any can do."""
+    """A platform we have an adapter for. `build` makes the adapter of one account; `capabilities` is what any can do.
+
+    `faults_of` says what is wrong with a tenant's settings of an account; one with faults is not stored.
+    """
 
     key: str
     title: str
     capabilities: frozenset[Capability]
     evidence: Evidence
     build: Callable[[Account], VoiceProvider] = field(repr=False)
+    faults_of: Callable[[Tenant, Mapping[str, Any]], Sequence[Fault]] = field(default=lambda *_: (), repr=False)

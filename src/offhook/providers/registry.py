@@ -10,7 +10,7 @@ import orjson
 
 from offhook import ids
 from offhook.db import Database, Tenant, Tx, Wakeups
-from offhook.errors import CannotStart, Conflict, NotFound
+from offhook.errors import CannotStart, Conflict, Invalid, NotFound
 from offhook.privacy import Vault
 from offhook.providers import store
 from offhook.providers.contract import Account, Platform, VoiceProvider
@@ -67,13 +67,21 @@ class Providers:
         secret: Mapping[str, str] | None = None,
         is_default: bool = False,
     ) -> UUID:
-        """Store an account, its secret sealed; its id. Raises NotFound for an unknown platform, Conflict for a name taken."""
-        self.platform(platform)
+        """Store an account, its secret sealed; its id.
+
+        Raises NotFound for an unknown platform, Invalid for settings it does not take, Conflict for a name taken.
+        """
+        self.check(tx, platform, settings or {})
         id = ids.new()
         sealed = self.sealed(tx, id, secret) if secret else None
         if not await store.insert(tx, id, platform, name, dict(settings or {}), sealed, is_default=is_default):
             raise Conflict("name_taken", "This platform has an account of that name already.", param="name")
         return id
+
+    def check(self, tx: Tx, platform: str, settings: Mapping[str, Any]) -> None:
+        """Raises NotFound for an unknown platform, Invalid for settings that it does not take of this tenant."""
+        if faults := self.platform(platform).faults_of(tx.tenant, settings):
+            raise Invalid(faults)
 
     def sealed(self, tx: Tx, account_id: UUID, secret: Mapping[str, str]) -> bytes:
         """The secret as it is stored."""

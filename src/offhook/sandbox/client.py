@@ -37,14 +37,17 @@ from offhook.providers.contract import (
 from offhook.sandbox import script
 
 TIMEOUT_S = 8.0
-_HERE = Reach(plain_http_loopback=True, allowed_networks=())
 
 
 class RemotePretendPlatform:
-    """One account at a pretend platform under a URL; `callback_secret` of the account signs what it calls back."""
+    """One account at a pretend platform under a URL; `callback_secret` of the account signs what it calls back.
 
-    def __init__(self, outbound: Outbound, account: Account, url: str) -> None:
+    Whoever may write accounts chooses the URL, so it is asked no further than `reach` goes.
+    """
+
+    def __init__(self, outbound: Outbound, reach: Reach, account: Account, url: str) -> None:
         self._outbound = outbound
+        self._reach = reach
         self._account = account
         self._url = url.rstrip("/")
 
@@ -126,7 +129,7 @@ class RemotePretendPlatform:
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer | NoAnswer:
         content = orjson.dumps(body) if body is not None else b""
         headers = {"content-type": "application/json"}
-        return await self._outbound.send(Request(method, self._url + path, content, headers, TIMEOUT_S), _HERE)
+        return await self._outbound.send(Request(method, self._url + path, content, headers, TIMEOUT_S), self._reach)
 
 
 def _report(item: Mapping[str, Any]) -> CallReport:

@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from offhook.db import Database, GroupCommit, Tx, Wakeups
+from offhook.db import Database, GroupCommit, Tenant, Tx, Wakeups
+from offhook.errors import Fault
 from offhook.jobs import Inside, Job, Outside, enqueue_all
 from offhook.jobs.outcome import Done, Outcome
-from offhook.outbound import Outbound
+from offhook.outbound import Outbound, Reach
 from offhook.providers import CallReport, DialOrder
 from offhook.providers.contract import (
     Account,
@@ -50,9 +51,13 @@ _OVER = {Kind.NO_ANSWER, Kind.BUSY, Kind.ERROR, Kind.ENDED}
 class PretendWorld:
     """All pretend calls of a process. Built in wiring, which tells it whom to report to."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, outbound: Outbound) -> None:
+    def __init__(
+        self, database: Database, wakeups: Wakeups, outbound: Outbound, reach_of: Callable[[Tenant], Reach]
+    ) -> None:
+        """`reach_of`: where a tenant's accounts may find a pretend platform of its own process."""
         self._wakeups = wakeups
         self._outbound = outbound
+        self._reach_of = reach_of
         self._report_all: ReportAll | None = None
         self.database = database
         self.placing = GroupCommit[tuple[DialOrder, Mapping[str, Any]], None](database, self._place)
@@ -60,7 +65,9 @@ class PretendWorld:
     @property
     def platform(self) -> Platform:
         """The platform, for `Providers`: in this database, or a process of its own where the account names its URL."""
-        return Platform("sandbox", "The platform that pretends", CAPABILITIES, "pretend", self._adapter)
+        return Platform(
+            "sandbox", "The platform that pretends", CAPABILITIES, "pretend", self._adapter, faults_of=_faults_of
+        )
 
     @property
     def handlers(self) -> dict[str, Inside | Outside]:
@@ -114,9 +121,10 @@ class PretendWorld:
         return [Done() for _ in due]
 
     def _adapter(self, account: Account) -> VoiceProvider:
-        if url := account.settings.get("url"):
-            return RemotePretendPlatform(self._outbound, account, str(url))
-        return PretendPlatform(self, account)
+        url = account.settings.get("url")
+        if url and account.tenant.environment == "sandbox":
+            return RemotePretendPlatform(self._outbound, self._reach_of(account.tenant), account, str(url))
+        return PretendPlatform(self, account)  # which refuses what is live
 
 
 class PretendPlatform:
@@ -181,6 +189,14 @@ class PretendPlatform:
         await self._world.put_ahead(
             tx, ordered, script.dated(call.handover, tx.now, script.beat_of(self._account.settings))
         )
+
+
+def _faults_of(tenant: Tenant, settings: Mapping[str, Any]) -> Sequence[Fault]:
+    if settings.get("url") and tenant.environment != "sandbox":
+        return [
+            Fault("settings.url", "sandbox_only", "A pretend platform has a URL in the sandbox only; leave it out.")
+        ]
+    return []
 
 
 def _written(order: DialOrder, settings: Mapping[str, Any], now: datetime) -> PretendCall:

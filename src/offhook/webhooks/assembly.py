@@ -52,6 +52,7 @@ class Webhooks:
         self.endpoints = Endpoints(vault, log, wakeups, self.directory)
         self.deliveries = Deliveries(vault, log, wakeups)
         self.replays = Replays(database, self.deliveries)
+        self.reach_of = reaches.of
         self._judge = Judge(outbound, reaches)
         self._sending = sending
 
