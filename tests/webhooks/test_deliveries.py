@@ -1,5 +1,6 @@
 """What the owner of an endpoint can see of each delivery, and sending it once more."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -138,6 +139,22 @@ async def test_a_replay_for_a_paused_endpoint_is_held(room: Room, receiver: Rece
 
     assert shown["status"] == "held"
     assert not await room.drain()
+
+
+async def test_what_is_being_replayed_while_its_endpoint_is_enabled_is_sent(room: Room, receiver: Receiver) -> None:
+    dead = await a_dead_letter(room, receiver)
+    (endpoint,) = {ids.read("whe", one["webhook_endpoint_id"]) for one in await room.deliveries()}
+    await room.do(room.webhooks.endpoints.pause, endpoint)
+
+    async with room.database.transaction(room.tenant) as tx:
+        await room.webhooks.deliveries.replay(tx, dead, OWNER)
+        enabling = asyncio.create_task(room.do(room.webhooks.endpoints.enable, endpoint, "send"))
+        await asyncio.wait([enabling], timeout=0.3)
+    await enabling
+    await room.drain()
+
+    assert await room.deliveries(status="held") == []
+    assert len(receiver.received) == 2
 
 
 async def test_a_discarded_dead_letter_is_no_longer_listed(room: Room, receiver: Receiver) -> None:

@@ -2,9 +2,12 @@
 
 import asyncio
 
-from tests.webhooks.conftest import Receiver, Room, Says
+from tests.webhooks.conftest import Receiver, Room, Says, a_fact
 
 from offhook.db import Tenant
+from offhook.webhooks.claims import Claims
+from offhook.webhooks.endings import Endings
+from offhook.webhooks.parcel import Kept, Result
 from offhook.webhooks.wire import EndpointIn
 
 
@@ -68,6 +71,36 @@ async def test_events_for_a_paused_endpoint_are_held_and_sent_when_it_is_enabled
     await room.drain()
 
     assert len(receiver.received) == 3
+
+
+async def test_what_is_being_held_while_its_endpoint_is_enabled_is_sent(room: Room, receiver: Receiver) -> None:
+    told = await room.endpoint(receiver.url)
+    await room.do(room.webhooks.endpoints.pause, told.id)
+
+    async with room.database.transaction(room.tenant) as tx:
+        await room.log.append(tx, [a_fact()])
+        enabling = asyncio.create_task(room.do(room.webhooks.endpoints.enable, told.id, "send"))
+        await asyncio.wait([enabling], timeout=0.3)
+    await enabling
+    await room.drain()
+
+    assert len(receiver.received) == 1
+
+
+async def test_what_was_kept_back_before_its_endpoint_was_enabled_is_sent(
+    room: Room, worker: Room, receiver: Receiver
+) -> None:
+    told = await room.endpoint(receiver.url)
+    await worker.happens()
+    claim = await Claims(room.database, room.vault).claim(room.tenant, lambda _: 1)
+    await room.do(room.webhooks.endpoints.pause, told.id)
+
+    await room.do(room.webhooks.endpoints.enable, told.id, "send")
+    endings = Endings(room.vault, room.log, room.webhooks.directory)
+    await room.do(endings.conclude, [Result(parcel, Kept()) for parcel in claim.parcels])
+    await room.drain()
+
+    assert len(receiver.received) == 1
 
 
 async def test_events_for_a_disabled_endpoint_can_be_discarded_when_it_is_enabled(

@@ -16,7 +16,7 @@ from offhook.events import Actor, Fact, Log
 from offhook.events.catalogue.webhooks import WebhookReplayed
 from offhook.events.types import shown_subject
 from offhook.privacy import PersonKey, Vault
-from offhook.webhooks import delivery_store, response
+from offhook.webhooks import delivery_store, lane_store, response
 from offhook.webhooks.delivery_store import DeliveryRow, TryRow
 from offhook.webhooks.post import Heading
 
@@ -61,6 +61,7 @@ class Deliveries:
 
     async def open_again(self, tx: Tx, deliveries: Sequence[UUID], actor: Actor) -> int:
         """Replay these where they can be, and tell that this actor wished it; how many that were."""
+        await lane_store.holding(tx)
         opened = await delivery_store.replay(tx, deliveries)
         shown_id = ids.show("dlv", next(iter(opened))) if len(opened) == 1 else None
         facts: list[Fact] = [

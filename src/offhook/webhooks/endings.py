@@ -30,8 +30,10 @@ class Endings:
     async def conclude(self, tx: Tx, results: Sequence[Result]) -> None:
         """Bury the dead, hold what may not be sent, judge the endpoints, and tell of it."""
         facts = await self._bury(tx, results)
-        await lane_store.hold(tx, [result.parcel for result in results if isinstance(result.outcome, Kept)])
         facts += await self._judge(tx, results)
+        if kept := [result.parcel for result in results if isinstance(result.outcome, Kept)]:
+            await lane_store.holding(tx)  # after the endpoints' own rows, as who enables one takes them
+            await lane_store.hold(tx, kept)
         await self._log.append(tx, facts)
 
     async def _bury(self, tx: Tx, results: Sequence[Result]) -> list[Fact]:

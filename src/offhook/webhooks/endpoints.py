@@ -128,6 +128,8 @@ class Endpoints:
         row = await self._row(tx, ref, lock=True)
         if row.status == "active":
             return endpoint_shown(row)
+        await self._directory.changed(tx)
+        await lane_store.releasing(tx)  # after the generation: who raised that may wait to hold something
         if held == "send":
             count = await lane_store.release_all(tx, row.id)
             tx.on_commit(lambda: self._wakeups.send("due"))

@@ -27,7 +27,8 @@ class FanOut:
     """Writes one delivery for each endpoint that listens, and hands it to this process's sender at the commit.
 
     An event is told to every endpoint that its transaction could see: the endpoints in memory are compared with the
-    tenant's generation by the very statement that writes, and read anew when they are old. What the sender here has no
+    tenant's generation by the very statement that writes, and read anew when they are old. Only what is to be held takes
+    turns with whoever enables an endpoint, lest it be held for one that is enabled already. What the sender here has no
     room for, or when there is none, is left for whoever claims it first.
     """
 
@@ -41,6 +42,8 @@ class FanOut:
         book = await self._directory.book(tx)
         while True:
             rows = self._address(tx, book, events)
+            if any(addressed.held for addressed, _ in rows):
+                await lane_store.holding(tx)
             if await lane_store.insert(tx, book.generation, rows) == book.generation:
                 break
             book = await self._directory.read(tx)

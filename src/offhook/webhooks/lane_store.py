@@ -66,6 +66,18 @@ async def insert(tx: Tx, generation: int, rows: Sequence[tuple[Addressed, UUID]]
     return int(found[0])
 
 
+async def holding(tx: Tx) -> None:
+    """Before anything is held: whoever releases what is held waits until this transaction is over, or was before it."""
+    await tx.run(
+        "select pg_advisory_xact_lock_shared(hashtextextended(%(tenant)s::text, 5))", {"tenant": tx.tenant.word}
+    )
+
+
+async def releasing(tx: Tx) -> None:
+    """Before what is held is released: everything held until now is seen, and whoever holds next sees who is released."""
+    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 5))", {"tenant": tx.tenant.word})
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """An endpoint that has something due. `ahead` is how far its environment's clock is ahead of the real one."""
@@ -257,13 +269,19 @@ async def close(tx: Tx, parcels: Sequence[Parcel], status: str, reason: str) -> 
 
 
 async def hold(tx: Tx, parcels: Sequence[Parcel]) -> None:
-    """Let these rows, where they are still ours, wait until their endpoint takes something again."""
+    """Let these rows, where they are still ours, wait until their endpoint takes something again.
+
+    One whose endpoint takes something by now is given back. To be called after `holding`.
+    """
     for fence, deliveries in _by_fence(parcels).items():
         await tx.run(
-            "update due set held = true, due_at = 'infinity', leased_until = null where workspace_id = %(ws)s and environment = %(env)s"
-            " and delivery_id = any(%(d)b::uuid[]) and fence = %(fence)s",
+            "update due set held = true, due_at = 'infinity' where workspace_id = %(ws)s and environment = %(env)s"
+            " and delivery_id = any(%(d)b::uuid[]) and fence = %(fence)s and not exists (select from endpoint e"
+            "  where e.workspace_id = due.workspace_id and e.environment = due.environment and e.id = due.endpoint_id"
+            "  and e.status in ('active', 'failing'))",
             {**tx.keys, "d": deliveries, "fence": fence},
         )
+        await give_back(tx, fence, deliveries)
 
 
 def _by_fence(parcels: Sequence[Parcel]) -> dict[int, list[UUID]]:
@@ -285,7 +303,7 @@ async def hold_all(tx: Tx, endpoint: UUID) -> None:
 
 
 async def release_all(tx: Tx, endpoint: UUID) -> int:
-    """Send what was held for this endpoint; how many."""
+    """Send what was held for this endpoint; how many. To be called after `releasing`."""
     return await tx.run(
         "update due set held = false, due_at = %(now)s where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s"
         " and due_at = 'infinity'",
