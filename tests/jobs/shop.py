@@ -36,9 +36,10 @@ class Shop:
             return await jobs.enqueue(tx, kind, {}, key=key, run_at=at)
 
     def runner(self, **acts: Act) -> Runner:
-        """A process. Its inside jobs are of the kind `inside`; each named act handles outside jobs of that kind."""
+        """A process. Its inside jobs are of the kind `inside` or `endless`; each named act handles outside jobs of that kind."""
         outside = {kind: Outside(self._noting(act)) for kind, act in acts.items()}
-        return Runner(self.database, self.wakeups, {"inside": Inside(self._all_done), **outside})
+        inside = {"inside": Inside(self._all_done), "endless": Inside(self._all_done, endless=True)}
+        return Runner(self.database, self.wakeups, {**inside, **outside})
 
     async def now(self) -> datetime:
         async with self.database.transaction(self.tenant) as tx:
@@ -49,6 +50,11 @@ class Shop:
         async with self.database.transaction(self.tenant) as tx:
             rows = await tx.rows("select key, run_at, failures, fence from job order by run_at")
         return [dict(zip(("key", "run_at", "failures", "fence"), row, strict=True)) for row in rows]
+
+    async def has_failed(self, times: int) -> None:
+        """As if every job had failed so often in a row."""
+        async with self.database.transaction(self.tenant) as tx:
+            await tx.run("update job set failures = %(times)s", {"times": times})
 
     async def let_the_leases_run_out(self) -> None:
         """As if their workers had been dead for a minute."""

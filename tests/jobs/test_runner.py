@@ -12,7 +12,7 @@ from offhook.db import Database, Tenant, Tx
 from offhook.errors import Slow, Unavailable
 from offhook.jobs import Job, queue
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
-from offhook.jobs.runner import BATCH
+from offhook.jobs.runner import BATCH, FAILURES
 
 HOUR = timedelta(hours=1)
 
@@ -126,6 +126,18 @@ async def test_a_tenant_whose_jobs_cannot_be_looked_at_neither_ends_the_loop_nor
 
     assert not running.done()
     await cancelled(running)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("inside", []), ("endless", [FAILURES])])
+async def test_a_job_that_fails_again_and_again_is_dropped_unless_its_kind_is_endless(
+    shop: Shop, kind: str, left: list[int]
+) -> None:
+    await shop.enqueue(kind, "bad")
+    await shop.has_failed(FAILURES - 1)
+
+    await shop.runner().drain(shop.tenant)
+
+    assert [job["failures"] for job in await shop.waiting()] == left
 
 
 @pytest.mark.parametrize("kind", ["inside", "outside"])

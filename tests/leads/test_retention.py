@@ -12,8 +12,10 @@ from tests.journeys.stage import NO_ANSWER, TRANSFERRED, Stage
 from tests.leads.sending import as_json
 from tests.webhooks.conftest import Receiver, Says
 
+from offhook import ids
+from offhook.jobs import cancel
 from offhook.leads import LeadIn
-from offhook.leads.erase import LATEST, RETENTION_WAITS, SOONEST, look_again
+from offhook.leads.erase import KIND, LATEST, RETENTION_WAITS, SOONEST, look_again
 
 ALead = Callable[..., LeadIn]
 BY_RETENTION = {"reason": "retention"}
@@ -155,6 +157,30 @@ async def test_asking_again_does_not_put_it_off(stage: Stage, a_lead: ALead, rec
 
     assert again == first
     assert await stage.status(lead) == "erased"
+
+
+async def test_asking_again_brings_back_a_job_that_was_lost(stage: Stage, a_lead: ALead, receiver: Receiver) -> None:
+    await listening(stage, receiver, "pause")
+    (lead,) = await stage.send(a_lead())
+    await stage.post(f"/v1/leads/{lead}/erase", BY_RETENTION, 202)
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        await cancel(tx, KIND, [ids.read("lead", lead).hex])
+
+    await stage.post(f"/v1/leads/{lead}/erase", BY_RETENTION, 202)
+    await stage.passes(hours=48, seconds=1)
+
+    assert await stage.status(lead) == "erased"
+
+
+async def test_retention_does_not_take_over_what_a_request_waits_for(stage: Stage, a_lead: ALead) -> None:
+    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
+    await stage.passes(seconds=10)
+
+    await stage.post(f"/v1/leads/{lead}/erase", {"reason": "request"}, 202)
+    await stage.post(f"/v1/leads/{lead}/erase", BY_RETENTION, 202)
+    await stage.passes(minutes=1)
+
+    assert (await stage.post(f"/v1/leads/{lead}/erase", BY_RETENTION, 200))["receipt"]["reason"] == "request"
 
 
 async def test_while_it_waits_nobody_is_dialed_and_nothing_can_be_planned(

@@ -38,17 +38,25 @@ AHEAD: LiteralString = (
 
 
 async def enqueue(
-    tx: Tx, kind: str, args: dict[str, Any], *, key: str | None = None, run_at: datetime | None = None
+    tx: Tx,
+    kind: str,
+    args: dict[str, Any],
+    *,
+    key: str | None = None,
+    run_at: datetime | None = None,
+    first_args: bool = False,
 ) -> UUID:
     """Have `kind` run at `run_at` (default: now). The job's id.
 
     With a `key`, at most one job of that kind and key waits: enqueuing again moves it to the earlier of the two times
-    (and keeps the newer args); while it runs, it will run once more.
+    (and keeps the newer args, or the `first_args`); while it runs, it will run once more.
     """
-    return (await enqueue_all(tx, kind, [(key, args, run_at or tx.now)]))[0]
+    return (await enqueue_all(tx, kind, [(key, args, run_at or tx.now)], first_args=first_args))[0]
 
 
-async def enqueue_all(tx: Tx, kind: str, items: Sequence[tuple[str | None, dict[str, Any], datetime]]) -> list[UUID]:
+async def enqueue_all(
+    tx: Tx, kind: str, items: Sequence[tuple[str | None, dict[str, Any], datetime]], *, first_args: bool = False
+) -> list[UUID]:
     """`enqueue` for many (key, args, run_at) at once, in one statement. Keys must differ."""
     rows = [(ids.new(), key, orjson.dumps(args), run_at) for key, args, run_at in items]
     found = await tx.rows(
@@ -56,13 +64,14 @@ async def enqueue_all(tx: Tx, kind: str, items: Sequence[tuple[str | None, dict[
         " select %(ws)s, %(env)s, id, %(kind)s, key, args, run_at"
         " from unnest(%(id)b::uuid[], %(key)b::text[], %(args)b::bytea[], %(at)b::timestamptz[]) t(id, key, args, run_at)"
         " on conflict (workspace_id, environment, kind, key) do update set"
-        "  args = excluded.args,"
+        "  args = case when %(first_args)s then j.args else excluded.args end,"
         "  run_at = case when j.leased_until is null then least(j.run_at, excluded.run_at) else j.run_at end,"
         "  again_at = case when j.leased_until is null then null else least(j.again_at, excluded.run_at) end"
         " returning id",
         {
             **tx.keys,
             "kind": kind,
+            "first_args": first_args,
             "id": [row[0] for row in rows],
             "key": [row[1] or row[0].hex for row in rows],
             "args": [row[2] for row in rows],

@@ -27,10 +27,12 @@ ALONE_S = 60.0
 class Inside:
     """A handler that needs only the database: one outcome per job, in the transaction that settles them.
 
-    A job that is to run again answers RetryAt; enqueuing its own key would be settled along with it.
+    A job that is to run again answers RetryAt; enqueuing its own key would be settled along with it. One that fails
+    FAILURES times in a row is dropped, or, `endless`, tried again every hour.
     """
 
     run: Callable[[Tx, Sequence[Job]], Awaitable[Sequence[Outcome]]]
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +227,9 @@ class Runner:
             error=type(failure).__name__,
             at=place_of(failure),
         )
+        inside = self._inside.get(job.kind)
         async with self._database.transaction(job.tenant) as tx:
-            if job.failures + 1 >= FAILURES:
+            if job.failures + 1 >= FAILURES and not (inside and inside.endless):
                 await queue.finish(tx, [job])
             else:
                 later = RetryAt(tx.now + backoff(job.failures + 1, self._rng), type(failure).__name__)

@@ -70,7 +70,7 @@ class Erasures:
     @property
     def handlers(self) -> dict[str, Inside]:
         """The job of this part, for the runner."""
-        return {KIND: Inside(self.finish)}
+        return {KIND: Inside(self.finish, endless=True)}  # who was promised an erasure is not forgotten
 
     async def erase(self, tx: Tx, lead: Lead, actor: Actor, *, reason: Reason, suppressing: bool) -> Erasure:
         """Erase now, or as soon as what must end before has ended. Idempotent: the first receipt and the first deadline stand.
@@ -88,6 +88,8 @@ class Erasures:
             by = row.erase_by or tx.now + RETENTION_WAITS
             if row.erase_by is None:
                 await self._wait(tx, lead, actor, reason, by)
+            else:
+                await self._look(tx, row.id, actor, reason, by)
             return Erasure(row.id, None, by)
         if await self._hang_up(tx, row.id):
             await self._wait(tx, lead, actor, reason, tx.now)
@@ -97,9 +99,14 @@ class Erasures:
     async def _wait(self, tx: Tx, lead: Lead, actor: Actor, reason: Reason, by: datetime) -> None:
         await self._call_off(tx, lead, actor)
         await store.erase_by(tx, lead.id, by)
-        args = {"lead": lead.id.hex, "reason": reason, "actor": [actor.type, actor.id]}
+        await self._look(tx, lead.id, actor, reason, by)
+
+    async def _look(self, tx: Tx, lead_id: UUID, actor: Actor, reason: Reason, by: datetime) -> None:
+        """See to it that a job looks whether it may happen; what is asked by retention takes over nothing that waits."""
+        args = {"lead": lead_id.hex, "reason": reason, "actor": [actor.type, actor.id]}
         look_at = tx.now + LOOK if by <= tx.now else look_again(tx.now, by)
-        await enqueue(tx, KIND, args, key=lead.id.hex, run_at=look_at)
+        first_args = reason == "retention"
+        await enqueue(tx, KIND, args, key=lead_id.hex, run_at=look_at, first_args=first_args)
 
     async def finish(self, tx: Tx, waiting: Sequence[Job]) -> list[Outcome]:
         """The job: shred whoever need not wait any more; the others wait on."""
