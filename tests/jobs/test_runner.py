@@ -244,6 +244,74 @@ async def test_a_slow_job_of_one_tenant_holds_up_no_other(shop: Shop, stranger: 
     await cancelled(running)
 
 
+async def test_a_tenant_whose_rows_are_locked_holds_up_no_other(
+    shop: Shop, stranger: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, waits = queue.take, asyncio.Event()
+
+    async def waits_for_a_lock(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:
+        if tx.tenant == shop.tenant:
+            waits.set()
+            await asyncio.Event().wait()
+        return await take(tx, kinds, most)
+
+    monkeypatch.setattr(queue, "take", waits_for_a_lock)
+    await shop.enqueue("inside", "mine")
+    runner = shop.runner()
+    running = asyncio.create_task(runner.run())
+    await waits.wait()
+
+    await shop.enqueue("inside", "theirs", tenant=stranger)
+    runner.wake()
+    await shop.until(lambda: shop.ran == ["theirs"])
+
+    await cancelled(running)
+
+
+async def test_what_comes_while_its_tenant_is_looked_at_is_not_left_for_the_next_second(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offhook.jobs.runner.LOOK_S", 60.0)
+    take, late = queue.take, ["late"]
+    runner = shop.runner()
+
+    async def takes_and_waits(tx: Tx, kinds: Sequence[str], most: int) -> list[Job]:
+        taken = await take(tx, kinds, most)
+        if not taken and late:
+            await shop.enqueue("inside", late.pop())
+            runner.wake()
+            await asyncio.sleep(0.2)
+        return taken
+
+    monkeypatch.setattr(queue, "take", takes_and_waits)
+    await shop.enqueue("inside", "first")
+    running = asyncio.create_task(runner.run())
+
+    await shop.until(lambda: shop.ran == ["first", "late"])
+
+    await cancelled(running)
+
+
+async def test_a_whole_batch_of_one_kind_that_hangs_holds_up_no_other_kind(shop: Shop) -> None:
+    async def hangs(job: Job) -> Outcome:
+        await asyncio.Event().wait()
+        return Done()
+
+    for n in range(BATCH):
+        await shop.enqueue("ask", f"{n}")
+    runner = shop.runner(ask=hangs, hang_up=done)
+    running = asyncio.create_task(runner.run())
+    await shop.until(lambda: len(shop.ran) == BATCH)
+
+    await shop.enqueue("ask", "one too many")
+    await shop.enqueue("hang_up", "hang up")
+    runner.wake()
+    await shop.until(lambda: len(shop.ran) > BATCH)
+
+    assert shop.ran[BATCH:] == ["hang up"]
+    await cancelled(running)
+
+
 async def test_a_backlog_of_one_tenant_does_not_hide_anothers_job(shop: Shop, stranger: Tenant) -> None:
     for n in range(BATCH + 50):
         await shop.enqueue("inside", f"{n}")

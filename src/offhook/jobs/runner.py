@@ -1,4 +1,4 @@
-"""The loop that runs due jobs, tenant by tenant, so that one tenant's backlog never hides another's job."""
+"""The loop that runs due jobs, each tenant by itself, so that no tenant's backlog or lock holds up another's job."""
 
 import asyncio
 import random
@@ -17,6 +17,7 @@ from offhook.jobs.queue import LEASE, Job
 from offhook.log import get, place_of
 
 BATCH = 200
+"""Jobs of one tenant taken at once; and the outside jobs of one kind from which on no more of it are begun."""
 LOOK_S = 1.0
 FAILURES = 20
 ALONE_S = 60.0
@@ -52,8 +53,10 @@ class Runner:
         self._kinds = list(handlers)
         self._awake = asyncio.Event()
         self._rng = random.Random()  # noqa: S311  # jitter, not a secret
-        self._under_way: dict[asyncio.Task[None], Tenant] = {}
-        self._open: Counter[Tenant] = Counter()
+        self._under_way: dict[asyncio.Task[None], Job] = {}
+        self._open: Counter[tuple[Tenant, str]] = Counter()
+        self._looks: dict[Tenant, asyncio.Task[None]] = {}
+        self._passed_over: set[Tenant] = set()
         self.driven: set[Tenant] = set()
         """Tenants whose due work somebody else in this process sees to (the virtual clock); the loop leaves them alone."""
         wakeups.hear("jobs", self._hear)
@@ -67,7 +70,7 @@ class Runner:
             self._awake.set()
 
     async def run(self) -> None:
-        """Run due jobs until cancelled. A database that is away is waited for, a slow job is not."""
+        """Run due jobs until cancelled. A database that is away is waited for; a slow job or tenant is not."""
         try:
             while True:
                 self._awake.clear()
@@ -75,19 +78,17 @@ class Runner:
                 try:
                     async with self._database.engine() as tx:
                         waits = [(tenant, s) for tenant, s in await queue.next_of_each(tx) if tenant not in self.driven]
-                    begun = await asyncio.gather(*(self._look_at(tenant) for tenant, s in waits if s <= 0))
-                    if any(begun):
-                        wait = 0
-                    elif None not in begun:
-                        wait = min([LOOK_S, *(max(s, 0.01) for _, s in waits)])
+                    for tenant in [tenant for tenant, s in waits if s <= 0]:
+                        self._look(tenant)
+                    wait = min([LOOK_S, *(max(s, 0.01) for _, s in waits if s > 0)])
                 except Unavailable as failure:
                     get("jobs").warning("look_put_off", why=failure.code)
-                if wait:
-                    await self._sleep(wait)
+                await self._sleep(wait)
         finally:
-            for task in self._under_way:
+            tasks = [*self._looks.values(), *self._under_way]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def ahead(self) -> LiteralString:
@@ -108,7 +109,7 @@ class Runner:
 
     async def finish(self, tenant: Tenant, within_s: float) -> None:
         """Wait for this tenant's jobs that are under way here, so long at most; none is cancelled."""
-        if mine := [task for task, whose in self._under_way.items() if whose == tenant]:
+        if mine := [task for task, job in self._under_way.items() if job.tenant == tenant]:
             await asyncio.wait(mine, timeout=within_s)
 
     async def drain_once(self, tenant: Tenant, most: int = BATCH) -> int:
@@ -117,23 +118,34 @@ class Runner:
         await asyncio.gather(*tasks)
         return ran
 
-    async def _look_at(self, tenant: Tenant) -> bool | None:
-        """Whether anything of this tenant was due; None when that could not be told, and the next look has to tell."""
+    def _look(self, tenant: Tenant) -> None:
+        """Have this tenant looked at, unless it is; then it is looked at again."""
+        if tenant in self._looks:
+            self._passed_over.add(tenant)
+        else:
+            self._looks[tenant] = asyncio.create_task(self._look_at(tenant))
+
+    async def _look_at(self, tenant: Tenant) -> None:
+        """Run what is due for this tenant, batch by batch."""
         try:
-            ran, _ = await self._begin(tenant, BATCH)
+            while tenant not in self.driven and (await self._begin(tenant, BATCH))[0]:
+                pass
         except Unavailable as failure:
-            # One tenant's rows may be locked; the others' jobs are none the later for it.
+            # Its rows may be locked; the others' jobs are none the later for it.
             get("jobs").warning("look_put_off", why=failure.code)
         except Exception as failure:
             get("jobs").error("look_failed", error=type(failure).__name__, at=place_of(failure))
-        else:
-            return ran > 0
-        return None
+        finally:
+            del self._looks[tenant]
+            if tenant in self._passed_over:
+                # What it was passed over for may have come after the last batch was taken.
+                self._passed_over.remove(tenant)
+                self._awake.set()
 
     async def _begin(self, tenant: Tenant, most: int) -> tuple[int, list[asyncio.Task[None]]]:
         """Run a batch's inside jobs and start its outside ones; how many jobs, and the tasks of those started."""
-        # A tenant with a whole batch under way waits with more outside jobs, and with nothing else.
-        kinds = self._kinds if self._open[tenant] < BATCH else list(self._inside)
+        # With a whole batch of one kind under way (a platform hangs) more of that kind wait, and nothing else does.
+        kinds = [kind for kind in self._kinds if self._open[tenant, kind] < BATCH]
         taken: list[Job] = []
         try:
             async with self._database.transaction(tenant) as tx:
@@ -168,15 +180,15 @@ class Runner:
 
     def _start(self, job: Job) -> asyncio.Task[None]:
         task = asyncio.create_task(self._run_one(job))
-        self._under_way[task] = job.tenant
-        self._open[job.tenant] += 1
+        self._under_way[task] = job
+        self._open[job.tenant, job.kind] += 1
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        tenant = self._under_way.pop(task)
-        self._open -= Counter([tenant])
-        self._hear(tenant.word)
+        job = self._under_way.pop(task)
+        self._open -= Counter([(job.tenant, job.kind)])
+        self._hear(job.tenant.word)
         if not task.cancelled() and (failure := task.exception()):
             # Nothing is lost: the lease runs out and the job runs again.
             get("jobs").error("job_not_settled", error=type(failure).__name__)
