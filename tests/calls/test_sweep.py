@@ -1,8 +1,8 @@
 """No call stays silent for ever, and no human's slot is lost while a call lives."""
 
-from tests.calls.conftest import FakeFloor, FakePlatform, House, Minutes
+from tests.calls.conftest import A_TAG, FakeFloor, FakePlatform, House, Minutes
 
-from offhook.providers.contract import HangUp, Kind, Qualification
+from offhook.providers.contract import ControlRefused, HangUp, Kind, Qualification
 
 
 async def test_a_call_that_rings_too_long_is_asked_about(
@@ -77,3 +77,45 @@ async def test_a_target_that_never_rings_fails_the_transfer(house: House, minute
     await house.drain()
 
     assert (await house.told(call))[-2:] == ["transfer.failed", "transfer.released"]
+
+
+async def test_a_stopped_call_whose_hang_up_was_refused_is_hung_up_again(
+    house: House, platform: FakePlatform, minutes: Minutes
+) -> None:
+    call = await house.answered()
+    platform.control_raises = [ControlRefused("not_now")] * 2
+    await house.stop(number_tag=A_TAG)
+
+    for _ in range(4):
+        await house.drain()
+        await minutes(0.25)
+
+    assert platform.done[:1] == [(call, HangUp())]
+
+
+async def test_a_stopped_call_that_its_platform_learns_of_late_is_hung_up_at_once(
+    house: House, platform: FakePlatform
+) -> None:
+    order = await house.begin()
+    platform.control_raises = [ControlRefused("no_such_call")]
+    await house.stop(number_tag=A_TAG)
+    await house.drain()
+
+    await house.hear(order.call_id, Kind.RINGING)
+    await house.drain()
+
+    assert platform.done == [(order.call_id, HangUp())]
+
+
+async def test_a_stopped_call_is_not_given_up_as_unknown_while_it_is_being_placed(
+    house: House, platform: FakePlatform, minutes: Minutes
+) -> None:
+    order = await house.begin()
+    platform.answers = Kind.NOT_FOUND
+    await house.stop(number_tag=A_TAG)
+
+    await house.drain()
+    await minutes(0.5)
+    await house.drain()
+
+    assert not (await house.call(order.call_id)).over

@@ -4,7 +4,7 @@ Every action of a platform may be repeated, so a crash between the act and its r
 does not answer is tried again; what it refuses is a fact of its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from offhook.providers.contract import (
 )
 
 AGAIN = timedelta(seconds=2)
-ASK_AFTER_HANG_UP = timedelta(seconds=10)
+LOOK_AFTER_HANG_UP = timedelta(seconds=10)
 GONE_FOR = timedelta(minutes=10)
 """How long a hang-up is tried on a call that is over for us."""
 TRANSFER_TRIES_FOR = timedelta(seconds=10)
@@ -55,7 +55,7 @@ class Errands:
         self._reports = reports
 
     async def hang_up(self, job: Job) -> Outcome:
-        """End the call at its platform, then ask whether it did. Also a call that is over for us: it may be alive there."""
+        """End the call at its platform, then look whether it did. Also a call that is over for us: it may be alive there."""
         at = await self._find(job)
         if at is None:
             return GiveUp("no_such_call")
@@ -65,8 +65,8 @@ class Errands:
             return RetryAt(at.now + AGAIN, "platform_away")
         if not at.call.over:
             async with self._database.transaction(job.tenant) as tx:
-                args = {"call": at.call.id.hex, "cut": False}
-                await jobs.enqueue(tx, "calls.ask", args, key=at.call.id.hex, run_at=tx.now + ASK_AFTER_HANG_UP)
+                # The sweep asks, not we: while the call is being placed "no such call" is no end of it.
+                await jobs.enqueue(tx, "calls.sweep", {}, key=at.call.id.hex, run_at=tx.now + LOOK_AFTER_HANG_UP)
         return Done()
 
     async def transfer(self, job: Job) -> Outcome:
@@ -97,7 +97,10 @@ class Errands:
         return RetryAt(at.now + AGAIN, "platform_away") if not at.call.over else GiveUp("platform_away")
 
     async def ask(self, job: Job) -> Outcome:
-        """Ask the platform about a silent call and believe its answer; with `cut`, end it whatever the answer."""
+        """Ask the platform about a call and believe its answer; with `cut`, end it whatever the answer.
+
+        One that was to stop and did not is hung up again: the platform may have refused because it did not know it yet.
+        """
         at = await self._find(job)
         if at is None or at.call.over:
             return Done()
@@ -108,9 +111,10 @@ class Errands:
             if not cut:
                 return GiveUp("platform_away")  # the sweep looks again by itself
             answer = CallReport(key="", kind=Kind.UNSURE, source="poll")
-        calls = await self._say(job, answer)
-        if cut and not calls[at.call.id].over:
-            await _acted(at, HangUp())
+        call = (await self._say(job, answer))[at.call.id]
+        if not call.over and (cut or call.stop_requested_at is not None):
+            await _acted(replace(at, call=call), HangUp())
+        if cut and not call.over:
             cause = Cause(reason="watchdog", party="us")
             await self._say(
                 job,

@@ -3,6 +3,7 @@
 requested    asked about as soon as nobody is placing it any more
 ringing      past its ring time-out and 15 s: asked about
 answered     every 120 s without a word: asked about
+to be ended  asked about every 15 s, and hung up again as long as it lives
 any          past its longest duration and 60 s (unanswered: past its ring time-out and 5 min): cut off
 """
 

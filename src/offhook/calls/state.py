@@ -348,8 +348,10 @@ _ORDER = {
 
 
 def hung_up_wanted(before: Call, after: Call) -> bool:
-    """Whether this step makes a hang-up necessary: a call that is over for us was answered all the same."""
-    return after.late_answer and not before.late_answer
+    """Whether this step makes a hang-up necessary: a call that is over or stopped for us came further all the same."""
+    if after.over:
+        return after.late_answer and not before.late_answer
+    return after.stop_requested_at is not None and after.status != before.status
 
 
 def transfer_closed(before: Call, after: Call) -> UUID | None:
