@@ -50,11 +50,17 @@ class FakePlatform:
     done: list[tuple[UUID, Action]] = field(default_factory=list)
     place_raises: list[Exception] = field(default_factory=list)
     control_raises: list[Exception] = field(default_factory=list)
+    breaks: Exception | None = None
     answers: Kind = Kind.UNSURE
     while_placing: Any = None
 
     def build(self, account: Account) -> "FakePlatform":
+        self._break()
         return self
+
+    def _break(self) -> None:
+        if self.breaks:
+            raise self.breaks
 
     async def place(self, order: DialOrder) -> PlatformRef:
         if self.place_raises:
@@ -65,11 +71,13 @@ class FakePlatform:
         return PlatformRef(order.call_id, f"theirs-{order.call_id.hex}")
 
     async def control(self, ref: PlatformRef, action: Action) -> None:
+        self._break()
         if self.control_raises:
             raise self.control_raises.pop(0)
         self.done.append((ref.call_id, action))
 
     async def status(self, ref: PlatformRef) -> CallReport:
+        self._break()
         return CallReport(key=f"poll:{ref.call_id}:{self.answers}", kind=self.answers, source="poll")
 
     async def health(self) -> Health:

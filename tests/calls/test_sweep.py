@@ -1,7 +1,9 @@
 """No call stays silent for ever, and no human's slot is lost while a call lives."""
 
+import pytest
 from tests.calls.conftest import A_TAG, FakeFloor, FakePlatform, House, Minutes
 
+from offhook.providers import Providers
 from offhook.providers.contract import ControlRefused, HangUp, Kind, Qualification
 
 
@@ -119,3 +121,50 @@ async def test_a_stopped_call_is_not_given_up_as_unknown_while_it_is_being_place
     await house.drain()
 
     assert not (await house.call(order.call_id)).over
+
+
+@pytest.mark.parametrize("built", [True, False])
+async def test_a_broken_adapter_keeps_nobody_from_ending_a_call_that_lasts_too_long(
+    house: House, providers: Providers, platform: FakePlatform, minutes: Minutes, built: bool
+) -> None:
+    call = await house.answered(max_duration_s=60)
+    platform.breaks = ValueError("of +13125550199")
+    if not built:
+        async with house.database.transaction(house.tenant) as tx:
+            providers.changed(tx)
+
+    await minutes(3)
+    await house.drain()
+
+    assert await house.end_reason(call) == "watchdog"
+    async with house.database.transaction(house.tenant) as tx:
+        assert await tx.rows("select 1 from job where kind <> 'calls.hang_up'") == []
+
+
+async def test_what_a_broken_adapter_raised_is_logged_by_type_and_place_and_not_by_its_text(
+    house: House, platform: FakePlatform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await house.answered()
+    platform.breaks = ValueError("of +13125550199")
+
+    await house.stop(number_tag=A_TAG)
+    await house.drain()
+
+    told = "".join(capsys.readouterr())
+    assert "adapter_failed" in told
+    assert "ValueError" in told
+    assert "0199" not in told
+
+
+async def test_a_transfer_that_a_broken_adapter_cannot_begin_fails(
+    house: House, platform: FakePlatform, minutes: Minutes
+) -> None:
+    call = await house.answered()
+    platform.breaks = ValueError()
+    await house.hear(call, Kind.QUALIFICATION, qualification=Qualification(90, 70))
+
+    await house.drain()
+    await minutes(0.2)
+    await house.drain()
+
+    assert (await house.told(call))[-2:] == ["transfer.failed", "transfer.released"]

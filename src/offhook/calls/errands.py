@@ -1,21 +1,25 @@
 """Errands at platforms: hang up, transfer, wrap up, ask. Durable jobs, outside any transaction, at least once.
 
 Every action of a platform may be repeated, so a crash between the act and its record only repeats it. What a platform
-does not answer is tried again; what it refuses is a fact of its own.
+does not answer is tried again; what it refuses is a fact of its own. An adapter that fails in any other way has not
+answered either: nothing that is ours to end waits for it.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from offhook import jobs
 from offhook.calls.book import Book
 from offhook.calls.call import Call
 from offhook.calls.reports import Reports
-from offhook.db import Database
+from offhook.db import Database, Tx
+from offhook.errors import is_away
 from offhook.jobs import Job
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
-from offhook.log import get
+from offhook.log import get, place_of
 from offhook.providers import CallReport, Providers
 from offhook.providers.contract import (
     Action,
@@ -29,6 +33,8 @@ from offhook.providers.contract import (
     WrapUp,
 )
 
+T = TypeVar("T")
+
 AGAIN = timedelta(seconds=2)
 LOOK_AFTER_HANG_UP = timedelta(seconds=10)
 GONE_FOR = timedelta(minutes=10)
@@ -38,10 +44,10 @@ TRANSFER_TRIES_FOR = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """A call at its platform, at an instant of the environment's time."""
+    """A call at its platform, at an instant of the environment's time. No provider: nobody can speak to the platform."""
 
     call: Call
-    provider: VoiceProvider
+    provider: VoiceProvider | None
     now: datetime
 
 
@@ -77,7 +83,7 @@ class Errands:
             return Done()
         action = Transfer(transfer.id, transfer.kind, transfer.address, transfer.timeout_s)
         try:
-            await at.provider.control(at.call.ref, action)
+            await _answer(at, lambda provider: provider.control(at.call.ref, action))
             return Done()
         except ControlRefused as refused:
             code = refused.code
@@ -106,7 +112,7 @@ class Errands:
             return Done()
         cut = bool(job.args["cut"])
         try:
-            answer = await at.provider.status(at.call.ref)
+            answer = await _answer(at, lambda provider: provider.status(at.call.ref))
         except PlatformAway:
             if not cut:
                 return GiveUp("platform_away")  # the sweep looks again by itself
@@ -128,7 +134,16 @@ class Errands:
             call = (await self._book.read(tx, [call_id])).get(call_id)
             if call is None:
                 return None
-            return _At(call, await self._providers.for_account(tx, call.about.account_id), tx.now)
+            return _At(call, await self._provider(tx, call), tx.now)
+
+    async def _provider(self, tx: Tx, call: Call) -> VoiceProvider | None:
+        try:
+            return await self._providers.for_account(tx, call.about.account_id)
+        except Exception as failure:
+            if is_away(failure):
+                raise
+            _tell(call, failure)
+            return None
 
     async def _say(self, job: Job, report: CallReport) -> dict[UUID, Call]:
         async with self._database.transaction(job.tenant) as tx:
@@ -138,9 +153,27 @@ class Errands:
 async def _acted(at: _At, action: Action) -> bool:
     """Whether the platform has been told; False when it did not answer. A refusal is an answer."""
     try:
-        await at.provider.control(at.call.ref, action)
+        await _answer(at, lambda provider: provider.control(at.call.ref, action))
     except ControlRefused as refused:
         get("calls").info("platform_refused", call=at.call.id.hex, action=type(action).__name__, code=refused.code)
     except PlatformAway:
         return False
     return True
+
+
+async def _answer(at: _At, act: Callable[[VoiceProvider], Awaitable[T]]) -> T:
+    """What the platform answers. Raises ControlRefused, and PlatformAway for whatever else goes wrong."""
+    if at.provider is None:
+        raise PlatformAway
+    try:
+        return await act(at.provider)
+    except (ControlRefused, PlatformAway):
+        raise
+    except Exception as failure:
+        _tell(at.call, failure)
+        raise PlatformAway from failure
+
+
+def _tell(call: Call, failure: Exception) -> None:
+    # The exception's text may hold a personal value; its type and place do not.
+    get("calls").error("adapter_failed", call=call.id.hex, error=type(failure).__name__, at=place_of(failure))
