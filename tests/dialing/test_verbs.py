@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.journeys.invariants import gaps
-from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, TRANSFERRED, Stage, until_waiting
+from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, NOT_QUALIFIED, TRANSFERRED, Stage, until_waiting
 
 from offhook import ids
 from offhook.events import Actor
@@ -117,6 +117,19 @@ async def test_a_paused_lead_that_is_dialed_once_is_paused_again_after_it(stage:
     assert await numbers(stage, lead) == [(1, "resolved"), (2, "paused")]
 
 
+async def test_a_paused_lead_that_is_dialed_twice_is_planned_by_its_cadence(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.settle()
+    await verb(stage, lead, "pause")
+    await stage.passes(minutes=5)
+
+    await stage.post("/v1/calls", {"lead_id": lead}, 202)
+    await stage.passes(minutes=5)
+
+    reasons = [event["data"]["reason"] for event in await stage.events("lead.scheduled", lead)]
+    assert reasons == ["accepted", "no_answer", "no_answer"]
+
+
 async def test_a_lead_resumed_at_night_waits_for_the_morning(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
     await verb(stage, lead, "pause")
@@ -145,6 +158,69 @@ async def test_a_callback_asked_for_at_night_is_planned_for_the_morning(stage: S
     planned = await verb(stage, lead, "callback", {"at": "2026-11-24T03:00:00Z"})
 
     assert planned["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
+
+
+@pytest.mark.parametrize("phone", [NO_ANSWER, NOT_QUALIFIED, TRANSFERRED])
+async def test_a_callback_asked_for_during_a_call_is_planned_whatever_the_call_comes_to(
+    stage: Stage, a_lead: Lead, phone: str
+) -> None:
+    (lead,) = await stage.send(a_lead(phone=phone))
+    await stage.settle()
+
+    asked = await verb(stage, lead, "callback", {"at": "2026-11-23T17:00:20Z"})
+    await stage.passes(hours=1)
+
+    (_, planned) = await stage.attempts(lead)
+    assert planned["due_at"] == asked["next_attempt_at"] == "2026-11-23T17:00:20.000Z"
+    (*_, scheduled) = await stage.events("lead.scheduled", lead)
+    assert (scheduled["data"]["reason"], scheduled["data"]["not_before"]) == ("callback", planned["due_at"])
+    assert (await stage.lead(lead))["status"] == "scheduled"
+    assert await stage.count("lead.cadence_completed", lead) == await stage.count("lead.disqualified", lead) == 0
+
+
+async def test_a_callback_asked_for_while_it_rings_is_kept_when_somebody_answers(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NOT_QUALIFIED))
+    await stage.settle()
+    assert [call["answered_at"] for call in await stage.calls(lead)] == [None]
+
+    await verb(stage, lead, "callback", {"at": "2026-11-24T03:00:00Z"})
+    await stage.passes(hours=1)
+
+    assert (await stage.lead(lead))["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
+
+
+async def test_a_callback_that_is_due_before_its_call_has_ended_follows_it(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.settle()
+
+    await verb(stage, lead, "callback", {"at": (await stage.now()).isoformat()})
+    await stage.passes(minutes=2)
+
+    assert len(await stage.calls(lead)) >= 2
+
+
+async def test_nobody_who_says_stop_is_called_back(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=ASKS_TO_STOP))
+    await stage.settle()
+
+    await verb(stage, lead, "callback", {"at": "2026-11-23T17:00:00Z"})
+    await stage.passes(days=2)
+
+    assert len(await stage.calls(lead)) == 1
+    assert await stage.status(lead) == "opted_out"
+
+
+async def test_a_lead_resumed_during_its_call_goes_on_by_its_cadence(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+    await stage.settle()
+
+    await verb(stage, lead, "pause")
+    await verb(stage, lead, "resume")
+    assert list(await stage.blockers(lead)) == ["ALREADY_IN_FLIGHT"]
+    await stage.passes(minutes=5)
+
+    (_, planned) = await stage.attempts(lead)
+    assert planned["due_at"] >= "2026-11-23T19:00"
 
 
 @pytest.mark.parametrize("at", ["2026-11-24T15:00:00", "9999-12-31T23:59:59Z"])

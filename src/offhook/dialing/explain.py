@@ -24,7 +24,7 @@ async def explain(tx: Tx, rules: RuleBook, lead: Lead) -> dict[str, Any]:
     attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
     planned = next((attempt for attempt in attempts if attempt.state == "planned"), None)
     blockers = [
-        *_of_lead(lead, planned),
+        *_of_lead(lead, attempts),
         *await _of_lists(tx, lead),
         *await _of_the_day(tx, planned),
         *(await _of_campaign(tx, campaign, lead, rules) if campaign else []),
@@ -48,13 +48,13 @@ async def explain(tx: Tx, rules: RuleBook, lead: Lead) -> dict[str, Any]:
     }
 
 
-def _of_lead(lead: Lead, planned: AttemptRow | None) -> list[dict[str, Any]]:
+def _of_lead(lead: Lead, attempts: list[AttemptRow]) -> list[dict[str, Any]]:
     status = lead.row.status
     if status in OVER or status in ("qualified", "disqualified", "exhausted"):
         return [_blocker("lead", f"LEAD_{status.upper()}", f"The lead is {status}; no attempt follows.")]
-    if status in ("dialing", "in_call"):
+    if any(attempt.state == "dialing" for attempt in attempts):
         return [_blocker("lead", "ALREADY_IN_FLIGHT", "A call to the lead is out.")]
-    if status == "paused" or planned is None:
+    if status == "paused" or not any(attempt.state == "planned" for attempt in attempts):
         return [_blocker("lead", "LEAD_PAUSED", "Resume the lead to go on.")]
     return []
 

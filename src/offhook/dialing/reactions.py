@@ -148,8 +148,10 @@ class Cadences:
         if not lead.details or lead.row.status in OVER:
             return [], [], [_attempted(served, _story(lead), call, "none")]
         dialed = [attempt.dialed_at for attempt in history if attempt.dialed_at]
-        match after_attempt(plan, served.n - served.base, outcome, tx.now, dialed):
-            case Over(why):
+        following = after_attempt(plan, served.n - served.base, outcome, tx.now, dialed)
+        callback = _asked_back(lead) if outcome != "opt_out" else None
+        match following:
+            case Over(why) if callback is None:
                 status = _STATUS_AFTER.get(outcome, "exhausted")
                 facts = [
                     _attempted(served, lead.story(status=status), call, why),
@@ -167,18 +169,23 @@ class Cadences:
                     ),
                 ]
                 return [], [(lead.id, status, None)], facts
-            case Next(_, earliest):
-                due_at = legal_from(lead, _whole_minute(earliest), self._rules)
+            case _:
+                earliest = _whole_minute(following.due_at) if isinstance(following, Next) else tx.now
+                due_at = legal_from(lead, max(callback, tx.now) if callback else earliest, self._rules)
                 paused = lead.row.status == "paused"
                 status = "paused" if paused else "scheduled"
                 story = lead.story(status=status)
                 facts = [
                     _attempted(served, story, call, "retry"),
                     LeadScheduled(
-                        subject_id=lead.id, story=story, attempt_no=served.n + 1, not_before=due_at, reason=outcome
+                        subject_id=lead.id,
+                        story=story,
+                        attempt_no=served.n + 1,
+                        not_before=due_at,
+                        reason="callback" if callback else outcome,
                     ),
                 ]
-                following = Planned(
+                planned = Planned(
                     lead_id=lead.id,
                     # Its own campaign, also after a dial out of turn for another one.
                     campaign_id=lead.row.campaign_id,
@@ -189,7 +196,7 @@ class Cadences:
                     due_at=due_at,
                     state="paused" if paused else "planned",
                 )
-                return [following], [(lead.id, status, due_at)], facts
+                return [planned], [(lead.id, status, due_at)], facts
 
     def _wake(self, tx: Tx) -> None:
         tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
@@ -207,6 +214,12 @@ def legal_from(lead: Lead, at: datetime, rules: RuleBook) -> datetime:
 def place_of(lead: Lead) -> Location:
     """Where the lead's number may ring."""
     return Location(tuple(lead.row.zones), tuple(lead.row.jurisdictions), False)
+
+
+def _asked_back(lead: Lead) -> datetime | None:
+    """When this lead, whose call is out, is to be called back; None when nobody asked for it."""
+    # Its dial took the instant away, and nothing but a callback makes it scheduled before its call has ended.
+    return lead.row.next_attempt_at if lead.row.status == "scheduled" else None
 
 
 def _whole_minute(at: datetime) -> datetime:

@@ -53,7 +53,10 @@ class Verbs:
         await self._move(tx, lead, legal_from(lead, tx.now, self._rules), "resumed", actor)
 
     async def call_back(self, tx: Tx, lead: Lead, at: datetime, actor: Actor) -> None:
-        """Plan the next attempt at `at`, within legal hours, in place of what was planned."""
+        """Plan the next attempt at `at`, within legal hours, in place of what was planned.
+
+        While a call to the lead is out, its end plans it, in place of what the cadence would; but not once it said stop.
+        """
         self._must_be_open(lead)
         fact = LeadCallbackScheduled(subject_id=lead.id, story=lead.story(), actor=actor, due_at=at, source=actor.type)
         await self._log.append(tx, [fact])
@@ -145,19 +148,20 @@ class Verbs:
         return next(attempt.id for attempt in after if attempt.state == "planned")
 
     async def _move(self, tx: Tx, lead: Lead, at: datetime, reason: str, actor: Actor) -> None:
-        """Have the next attempt fall due at `at`; where none waits (its call is out) the next one follows the cadence."""
+        """Have the next attempt fall due at `at`; where none waits, for its call is out, the end of that call plans it."""
         n = await attempt_store.move_planned(tx, lead.id, at)
         attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
-        if n is None and not any(attempt.state == "dialing" for attempt in attempts):
+        if n is None and any(attempt.state == "dialing" for attempt in attempts):
+            # The instant that stands on the lead while its call is out is the one at which it is to be called back.
+            await mark(tx, [(lead.id, "scheduled", at if reason == "callback" else None)])
+            return
+        if n is None:
             n = _made(attempts) + 1
             await self._plan(tx, lead, lead.row.campaign_id, attempts, at)
         await mark(tx, [(lead.id, "scheduled", at)])
-        if n is not None:
-            story = lead.story(status="scheduled")
-            fact = LeadScheduled(
-                subject_id=lead.id, story=story, actor=actor, attempt_no=n, not_before=at, reason=reason
-            )
-            await self._tell(tx, fact)
+        story = lead.story(status="scheduled")
+        fact = LeadScheduled(subject_id=lead.id, story=story, actor=actor, attempt_no=n, not_before=at, reason=reason)
+        await self._tell(tx, fact)
 
     async def _plan(
         self, tx: Tx, lead: Lead, campaign_id: UUID, attempts: list[AttemptRow], at: datetime, *, anew: bool = False
