@@ -11,7 +11,7 @@ is personal about a call is sealed under its person's key; after the shred the c
 """
 
 from offhook.calls.call import Call
-from offhook.calls.calls import Calls, NewCall, StopReason, calls_begin_for
+from offhook.calls.calls import Calls, NewCall, StopReason
 from offhook.calls.transfers import Floor
 
-__all__ = ["Call", "Calls", "Floor", "NewCall", "StopReason", "calls_begin_for"]
+__all__ = ["Call", "Calls", "Floor", "NewCall", "StopReason"]

@@ -26,13 +26,12 @@ from offhook.providers import CallReport, DialOrder, Providers
 from offhook.providers.contract import Capability
 from offhook.routing import NoTarget
 
-_FOR = "calls.begin_for"
 StopReason = Literal["opt_out", "converted", "erased", "cancelled", "hang_up", "wrap_up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCall:
-    """A call about to begin: whom, for which attempt, on which platform. `phone` is E.164 in clear.
+    """A call about to begin: whom, for which attempt, on which platform, and who decided on it. `phone` is E.164 in clear.
 
     `lead_story` and `visitor` are JSON and ride along in every event of the call; `person` is whose key seals them.
     """
@@ -53,11 +52,7 @@ class NewCall:
     visitor: bytes | None = field(repr=False)
     client_ref_id: str
     merge_fields: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-def calls_begin_for(tx: Tx, actor: Actor) -> None:
-    """From now on the calls that begin in this transaction do so because `actor` asked, whom their start names."""
-    tx.notes[_FOR] = actor
+    actor: Actor = state.ENGINE
 
 
 class Calls:
@@ -88,19 +83,15 @@ class Calls:
     async def begin(self, tx: Tx, new: Sequence[NewCall]) -> list[DialOrder]:
         """Commit to these dials: the calls exist once, are told as started, and will be looked after.
 
-        The engine begins them, but for a transaction that said `calls_begin_for`.
-
         Idempotent: an attempt that has its call already, or whose person was erased, gets no order. Each order is to
         be handed to `place` after the commit, once, by whoever got it.
         """
-        calls = {call.id: call for call in [await self._new_call(tx, item) for item in new]}
-        begun = await self._book.enter(tx, list(calls.values()), being_placed=True)
+        calls = {call.id: (call, item.actor) for item in new for call in [await self._new_call(tx, item)]}
+        begun = await self._book.enter(tx, [call for call, _ in calls.values()], being_placed=True)
         if not begun:
             return []
-        by = tx.notes.get(_FOR, state.ENGINE)
-        await self._book.write(
-            tx, [Changed(call, call, state.began(call, by)) for call in begun], born=[call.id for call in begun]
-        )
+        changes = [Changed(call, call, state.began(call, calls[call.id][1])) for call in begun]
+        await self._book.write(tx, changes, born=[call.id for call in begun])
         await enqueue_all(tx, "calls.sweep", [(call.id.hex, {}, tx.now + FIRST_LOOK) for call in begun])
         return [_order(call) for call in begun]
 

@@ -22,12 +22,13 @@ from offhook.dialing import attempt_store, store
 from offhook.dialing.gate import Barred, Cleared, Gated, Held, gate
 from offhook.dialing.store import CampaignRow
 from offhook.errors import Unavailable
-from offhook.events import Fact, Log
+from offhook.events import Actor, Fact, Log
 from offhook.events.catalogue.leads import LeadCadenceCompleted, LeadDeferred
 from offhook.leads import People, mark
 from offhook.log import get, place_of
 from offhook.providers import DialOrder
 
+ENGINE = Actor("engine")
 LOOK_S = 1.0
 BATCH = 100
 _NOT_PAUSED = ("accepted", "held", "scheduled", "dialing", "in_call", "qualified", "disqualified", "exhausted")
@@ -137,15 +138,17 @@ class Dispatcher:
         self._place(tenant, orders)
         return len(verdicts)
 
-    async def dial_now(self, tx: Tx, campaign: CampaignRow, cleared: Cleared) -> DialOrder | None:
-        """Commit one dial out of turn; None when there is no room for it. The caller holds the campaign's turn."""
+    async def dial_now(self, tx: Tx, campaign: CampaignRow, cleared: Cleared, actor: Actor) -> DialOrder | None:
+        """Commit one dial out of turn, as `actor` asks; None when there is no room for it. The caller holds the campaign's turn."""
         if await room_of(tx, campaign) < 1:
             return None
-        orders = await self._commit_dials(tx, campaign, [cleared])
+        orders = await self._commit_dials(tx, campaign, [cleared], actor)
         tx.on_commit(lambda: self._place(tx.tenant, orders))
         return orders[0] if orders else None
 
-    async def _commit_dials(self, tx: Tx, campaign: CampaignRow, cleared: Sequence[Cleared]) -> list[DialOrder]:
+    async def _commit_dials(
+        self, tx: Tx, campaign: CampaignRow, cleared: Sequence[Cleared], actor: Actor = ENGINE
+    ) -> list[DialOrder]:
         until = tx.now + timedelta(seconds=campaign.ring_timeout_s + campaign.max_duration_s) + GRACE
         pairs = [(one, ids.call_of_attempt(one.attempt.id)) for one in cleared]
         if campaign.mode != "ai_only":
@@ -156,7 +159,7 @@ class Dispatcher:
         await attempt_store.start_dialing(tx, [(one.attempt.id, call) for one, call in pairs])
         # A paused lead that is dialed out of turn stays paused, and so does what follows that call.
         await mark(tx, [(one.lead.id, "dialing", None) for one, _ in pairs], only_from=_NOT_PAUSED)
-        return await self._calls.begin(tx, [_new_call(campaign, one) for one, _ in pairs])
+        return await self._calls.begin(tx, [_new_call(campaign, one, actor) for one, _ in pairs])
 
     async def _put_off(self, tx: Tx, verdicts: Sequence[Gated]) -> None:
         held = [one for one in verdicts if isinstance(one, Held)]
@@ -208,7 +211,7 @@ async def room_of(tx: Tx, campaign: CampaignRow) -> int:
     return min(room, await routing.free_slots(tx, campaign.id, cap))
 
 
-def _new_call(campaign: CampaignRow, one: Cleared) -> NewCall:
+def _new_call(campaign: CampaignRow, one: Cleared, actor: Actor) -> NewCall:
     story = one.lead.story(status="dialing")
     assert campaign.provider_account_id is not None  # a campaign without a platform cannot be started
     return NewCall(
@@ -228,6 +231,7 @@ def _new_call(campaign: CampaignRow, one: Cleared) -> NewCall:
         visitor=story.visitor,
         client_ref_id=one.lead.details["client_ref_id"],
         merge_fields=one.lead.details["merge_fields"],
+        actor=actor,
     )
 
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from offhook.calls import calls_begin_for
 from offhook.compliance import RuleBook
 from offhook.compliance.suppression import taking_turns
 from offhook.db import Tx, Wakeups
@@ -127,8 +126,7 @@ class Verbs:
         attempt = await self._attempt_for_now(tx, lead, campaign.id, attempts)
         match await gate(tx, self._people, self._rules, campaign, [(attempt, lead.id)]):
             case [Cleared() as cleared]:
-                calls_begin_for(tx, actor)
-                order = await self._dispatcher.dial_now(tx, campaign, cleared)
+                order = await self._dispatcher.dial_now(tx, campaign, cleared, actor)
             case [Held(code=code, rule=rule)]:
                 raise not_allowed([{"code": code, "rule": rule}])
             case [Barred(codes=codes)]:
