@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,26 @@ async def test_a_batch_answers_every_lead_in_order_whatever_became_of_it(api: An
     assert answer.status == 200
     assert [(one["index"], one["status"]) for one in answer.json["results"]] == [(0, 201), (1, 422), (2, 422), (3, 200)]
     assert [one["body"].get("code") for one in answer.json["results"]] == [None, "invalid_phone", "missing", None]
+
+
+async def test_any_character_may_be_escaped_in_a_line(api: Any, a_lead: ALead, stage: Stage) -> None:
+    leads = [as_json(a_lead(client_ref_id=ref, merge_fields={"mood": "😀"})) for ref in ("LD-1", "LD-2")]
+    content = "\n".join(json.dumps(lead, ensure_ascii=True) for lead in leads).encode()
+
+    answer = await api.request("POST", "/v1/leads/batch", content=content, Content_Type=NDJSON)
+
+    assert b"\\ud83d\\ude00" in content
+    assert [one["status"] for one in answer.json["results"]] == [201, 201]
+    assert (await stage.lead("ext:LD-2"))["merge_fields"] == {"mood": "😀"}
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud83d"], ids=["NUL", "half a pair"])
+async def test_a_text_that_cannot_be_stored_is_refused_by_its_line(api: Any, a_lead: ALead, text: str) -> None:
+    content = ndjson(as_json(a_lead()), b'{"client_ref_id": "' + text.encode() + b'"}')
+
+    answer = await api.request("POST", "/v1/leads/batch", content=content, Content_Type=NDJSON)
+
+    assert (answer.status, answer.json["code"], answer.json["param"]) == (422, "unstorable_text", "line 2")
 
 
 async def test_a_line_that_is_not_json_is_named_and_nothing_of_its_batch_is_stored(

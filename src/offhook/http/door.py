@@ -14,6 +14,7 @@ from offhook.db.races import unraced
 from offhook.errors import Fault, Forbidden, Invalid, Unauthenticated
 from offhook.http.answer import Answer
 from offhook.http.idempotency import Once, once
+from offhook.http.wire import is_ndjson
 from offhook.privacy import Vault
 
 _ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -106,17 +107,28 @@ class _Undone(Exception):
 async def _refuse_half_characters(request: Request) -> None:
     """Refuse NUL, which PostgreSQL cannot store, and half a surrogate pair, which UTF-8 cannot say.
 
-    JSON can spell both. The search costs a microsecond; only a body that spells such an escape is looked at closely.
+    JSON can spell both. The search costs a microsecond; only a body, or a line, that spells such an escape is looked at
+    closely.
     """
-    if "json" not in request.headers.get("content-type", "") or not _ESCAPED.search(body := await request.body()):
+    kind = request.headers.get("content-type", "")
+    if "json" not in kind or not _ESCAPED.search(body := await request.body()):
         return
+    lines = body.splitlines() if is_ndjson(kind) else [body]
+    detail = "A text holds NUL (\\u0000) or half of a surrogate pair; leave it out."
+    faults = [
+        Fault(f"line {n}" if is_ndjson(kind) else "body", "unstorable_text", detail)
+        for n, line in enumerate(lines, start=1)
+        if _ESCAPED.search(line) and _is_spoiled(line)
+    ]
+    if faults:
+        raise Invalid(faults)
+
+
+def _is_spoiled(text: bytes) -> bool:
     try:
-        spoiled = any("\0" in text for text in _texts(orjson.loads(body)))
+        return any("\0" in text for text in _texts(orjson.loads(text)))
     except orjson.JSONDecodeError:
-        spoiled = True
-    if spoiled:
-        detail = "A text holds NUL (\\u0000) or half of a surrogate pair; leave it out."
-        raise Invalid([Fault("body", "unstorable_text", detail)])
+        return True
 
 
 def _texts(value: Any) -> Iterator[str]:

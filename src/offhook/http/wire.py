@@ -65,6 +65,12 @@ Metadata = Annotated[dict[Name, Any], Field(max_length=50), Keepable]
 """What the customer notes on an object, in their own JSON."""
 
 
+def is_ndjson(content_type: str) -> bool:
+    """Whether a body of this type is JSON line by line."""
+    kind = content_type.partition(";")[0].lower()
+    return "ndjson" in kind or "jsonl" in kind
+
+
 class Wire(BaseModel):
     """A body as the API takes it: an unknown field is an error, not something to ignore.
 

@@ -17,6 +17,7 @@ from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.problems import problem
+from offhook.http.wire import is_ndjson
 from offhook.leads import store
 from offhook.leads.erase import Erasures, Reason
 from offhook.leads.files import FieldMapping, Line, read_csv, read_ndjson
@@ -27,7 +28,6 @@ from offhook.leads.preflight import Preflight
 from offhook.leads.wire import LeadIn
 
 MOST_IN_BATCH = 1000
-NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 
 
 class Batch(Wire):
@@ -113,8 +113,7 @@ def _lines(file: UploadFile, content: bytes, mapping: FieldMapping | None) -> li
 
 
 def _is_ndjson(file: UploadFile) -> bool:
-    kind = (file.content_type or "").partition(";")[0].strip().lower()
-    return kind in NDJSON or (file.filename or "").lower().endswith((".ndjson", ".jsonl"))
+    return is_ndjson(file.content_type or "") or (file.filename or "").lower().endswith((".ndjson", ".jsonl"))
 
 
 def _digest(file: UploadFile, content: bytes, mapping: str | None) -> bytes:
@@ -223,7 +222,7 @@ def _named(answer: Answer, read: Sequence[LeadIn | Refused]) -> Answer:
 
 def _bodies(content: bytes, content_type: str) -> list[object]:
     """The leads of a batch: bare, a line each (NDJSON), or as operations."""
-    if "ndjson" in content_type:
+    if is_ndjson(content_type):
         bodies = [_parse(line, f"line {n}") for n, line in enumerate(content.splitlines(), start=1) if line.strip()]
     else:
         whole = _parse(content, "body")
