@@ -142,6 +142,30 @@ async def test_every_wrong_field_is_told_at_once_and_no_value_is_repeated(api: A
     assert b"Michael" not in answer.content
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"colour": "red"},
+        {"client_ref_id": ""},
+        {"consent": [{"channel": "fax"}]},
+        {"visitor": {"michael@example.org": 5}},
+        {"metadata": {"iccid": 89014103211118510720}},
+        {"consent": [{"channel": "voice", "given_at": "0001-01-01T00:00:00+01:00"}]},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+async def test_a_lead_is_refused_alike_alone_and_in_a_batch(api: Any, a_lead: ALead, wrong: dict[str, Any]) -> None:
+    lead = json.dumps({**as_json(a_lead()), **wrong})
+    batch = '{"operations": [{"op": "create", "body": ' + lead + "}]}"
+
+    alone = await api.request("POST", "/v1/leads", content=lead.encode(), Content_Type="application/json")
+    many = await api.request("POST", "/v1/leads/batch", content=batch.encode(), Content_Type="application/json")
+
+    (told,) = many.json["results"]
+    assert (alone.status, alone.json["errors"]) == (422, told["body"]["errors"])
+    assert b"michael@" not in many.content
+
+
 async def test_a_lead_is_found_by_its_id_and_by_its_reference(api: Any, a_lead: ALead, stage: Stage) -> None:
     made = await stage.post("/v1/leads", as_json(a_lead(client_ref_id="LD-1")))
 

@@ -76,7 +76,8 @@ NDJSON_LINES = b"\n".join(
         b'{"client_ref_id": "B"',
         b'["C"]',
         b'{"client_ref_id": "D", "contact": {"phone": "+1312555"}}',
-        b'{"client_ref_id": "E", "contact": {"phone": "+12125550102"}, "colour": "red"}',
+        b'{"client_ref_id": "E", "contact": {"phone": "+12125550102", "Michael": "red"}}',
+        b'{"client_ref_id": "F", "contact": {"phone": "+12125550103"}, "visitor": {"michael@example.org": 5}}',
     ]
 )
 
@@ -93,13 +94,14 @@ async def test_lines_of_bare_leads_are_taken_in_and_bad_ones_told_by_their_numbe
     await stage.settle()
 
     job = await stage.get(f"/v1/jobs/{answer.json['job_id']}")
-    assert (answer.status, job["status"], job["done"], job["total"]) == (202, "done", 5, 5)
-    assert (job["result"]["accepted"], job["result"]["invalid"]) == (1, 4)
+    assert (answer.status, job["status"], job["done"], job["total"]) == (202, "done", 6, 6)
+    assert (job["result"]["accepted"], job["result"]["invalid"]) == (1, 5)
     assert job["result"]["problems"] == [
         {"row": 3, "code": "malformed_json", "param": None},
         {"row": 4, "code": "not_an_object", "param": None},
         {"row": 5, "code": "invalid_phone", "param": "contact.phone"},
-        {"row": 6, "code": "extra_forbidden", "param": "colour"},
+        {"row": 6, "code": "unknown_field", "param": "contact.(a key)"},
+        {"row": 7, "code": "wrong_type", "param": "visitor.(a key)"},
     ]
     assert (await stage.get("/v1/leads/ext:A"))["metadata"] == {"crm": [1]}
 
@@ -129,7 +131,7 @@ async def test_a_file_of_lines_that_is_not_utf8_is_refused_and_nothing_is_stored
     answer = await upload(api, NDJSON_LINES + b'\n{"client_ref_id": "J\xf6rg"}', name="leads.ndjson")
 
     assert (answer.status, answer.json["code"]) == (422, "not_utf8")
-    assert "Line 7" in answer.json["detail"]
+    assert "Line 8" in answer.json["detail"]
     await stage.settle()
     assert (await stage.get("/v1/leads"))["data"] == []
 

@@ -16,7 +16,7 @@ import orjson
 
 from offhook.db import Database, Tenant, Tx
 from offhook.db.races import unraced
-from offhook.errors import is_away
+from offhook.errors import OffhookError, is_away
 from offhook.jobs import Job, Outside, enqueue, progress
 from offhook.jobs.outcome import Done, GiveUp, Outcome
 from offhook.leads import store
@@ -138,7 +138,7 @@ class Tally:
                 self.result["duplicates"] += 1
                 self.result["payload_differs"] += body["payload_differs"]
             case Refused(error=error):
-                self.refuse(number, error.code, error.param)
+                self.refuse(number, error.code, _place_of(error))
 
     def refuse(self, number: int, code: str, param: str | None) -> None:
         """Count the row of this number as one that holds no lead."""
@@ -150,6 +150,14 @@ class Tally:
 
     def _codes(self, codes: Iterable[str]) -> None:
         self.result["codes"] = dict(Counter(self.result["codes"]) + Counter(codes))
+
+
+def _place_of(error: OffhookError) -> str | None:
+    """Where it is wrong, without a name that the file made up: what an import came to is kept, and may not name a person."""
+    if error.code != "unknown_field" or error.param is None:
+        return error.param
+    above, dot, _ = error.param.rpartition(".")
+    return f"{above}{dot}(a key)"
 
 
 def _place(job: UUID, n: int) -> bytes:

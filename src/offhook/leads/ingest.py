@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
 
 from offhook import clock, ids
 from offhook.compliance import locate
@@ -326,7 +325,6 @@ def _head(id: UUID, ref: str, status: str) -> dict[str, Any]:
 def read_lead(body: object) -> LeadIn | Refused:
     """The lead in a body, or every fault in it at once."""
     try:
-        return LeadIn.model_validate(body)
-    except ValidationError as wrong:
-        faults = [Fault(".".join(map(str, fault["loc"])), fault["type"], fault["msg"]) for fault in wrong.errors()]
-        return Refused(Invalid(faults))
+        return LeadIn.read(body)
+    except Invalid as wrong:
+        return Refused(wrong)
