@@ -84,6 +84,31 @@ async def test_a_batch_answers_every_lead_in_order_whatever_became_of_it(api: An
     assert [one["body"].get("code") for one in answer.json["results"]] == [None, "invalid_phone", "missing", None]
 
 
+@pytest.mark.parametrize("wrong", [{"phone": "+1312555"}, {"phone": 5}], ids=["no number", "no lead"])
+async def test_an_atomic_batch_with_a_bad_lead_stores_nothing_and_answers_each(
+    api: Any, a_lead: ALead, stage: Stage, wrong: dict[str, Any]
+) -> None:
+    leads = [as_json(a_lead()), {"client_ref_id": "LD-bad", "contact": wrong}, as_json(a_lead(consent=[]))]
+
+    answer = await stage.post("/v1/leads/batch", {**creating(*leads), "atomic": True}, 200)
+
+    assert [(one["status"], one["body"]["code"]) for one in answer["results"]][::2] == [(424, "rolled_back")] * 2
+    assert answer["results"][1]["status"] == 422
+    assert ((await stage.get("/v1/leads"))["data"], await stage.events("lead.*")) == ([], [])
+
+
+async def test_an_atomic_batch_of_good_leads_is_taken_in(a_lead: ALead, stage: Stage) -> None:
+    leads = [as_json(a_lead()), as_json(a_lead(consent=[]))]
+
+    answer = await stage.post("/v1/leads/batch", {**creating(*leads, leads[0]), "atomic": True}, 200)
+
+    assert [(one["status"], one["body"]["status"]) for one in answer["results"]] == [
+        (201, "scheduled"),
+        (201, "rejected"),
+        (200, "scheduled"),
+    ]
+
+
 async def test_any_character_may_be_escaped_in_a_line(api: Any, a_lead: ALead, stage: Stage) -> None:
     leads = [as_json(a_lead(client_ref_id=ref, merge_fields={"mood": "😀"})) for ref in ("LD-1", "LD-2")]
     content = "\n".join(json.dumps(lead, ensure_ascii=True) for lead in leads).encode()
@@ -120,7 +145,10 @@ async def test_a_line_that_is_not_json_is_named_and_nothing_of_its_batch_is_stor
     ("body", "code"),
     [
         ({}, "missing"),
-        ({"operations": {}}, "missing"),
+        ({"operations": {}}, "wrong_type"),
+        ([], "wrong_type"),
+        ({**creating(), "atomik": True}, "unknown_field"),
+        ({**creating(), "atomic": "perhaps"}, "wrong_type"),
         ({"operations": [{"op": "delete", "body": {}}]}, "bad_operation"),
         ({"operations": ["create"]}, "bad_operation"),
         (creating(*[{}] * 1001), "too_many"),

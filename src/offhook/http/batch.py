@@ -44,6 +44,10 @@ class RolledBack(OffhookError):
     status = 424
     title = "Another operation failed"
 
+    def __init__(self) -> None:
+        detail = "This operation is fine; another one of the atomic batch failed, so nothing was done."
+        super().__init__("rolled_back", detail)
+
 
 class _Failed(Exception):
     """Undoes an atomic batch and carries its results out."""
@@ -96,5 +100,4 @@ def _result(index: int, answer: Answer) -> dict[str, Any]:
 def _undone(result: dict[str, Any]) -> dict[str, Any]:
     if not _is_done(result):
         return result
-    detail = "This operation is fine; another one of the atomic batch failed, so nothing was done."
-    return _result(result["index"], problem(RolledBack("rolled_back", detail)))
+    return _result(result["index"], problem(RolledBack()))

@@ -16,6 +16,7 @@ from offhook.db.races import unraced
 from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
+from offhook.http.batch import RolledBack
 from offhook.http.problems import problem
 from offhook.http.wire import is_ndjson
 from offhook.leads import store
@@ -31,8 +32,18 @@ MOST_IN_BATCH = 1000
 
 
 class Batch(Wire):
-    operations: list[dict[str, Any]]
+    """Up to 1,000 leads, each as `{"op": "create", "body": {…}}`. `atomic`: all of them, or none."""
+
+    operations: list[Any]
     atomic: bool = False
+
+
+class _Failed(Exception):
+    """Undoes an atomic batch and carries its results out."""
+
+    def __init__(self, results: Sequence[Ingested]) -> None:
+        super().__init__()
+        self.results = results
 
 
 class EraseIn(Wire):
@@ -68,12 +79,12 @@ def _add_door(api: APIRouter, door: Door, database: Database, leads: Leads) -> N
 
     @api.post("/batch")
     async def batch(request: Request, who: Annotated[Caller, caller("leads:write")]) -> Response:
-        read = [read_lead(body) for body in _bodies(await request.body(), request.headers.get("content-type", ""))]
+        bodies, atomic = _bodies(await request.body(), request.headers.get("content-type", ""))
+        read = [read_lead(body) for body in bodies]
 
         async def ingest(tx: Tx) -> Answer:
-            good = [lead for lead in read if isinstance(lead, LeadIn)]
-            answers = iter(await leads.ingest(tx, good) if good else [])
-            return _nameless([_answer(one if isinstance(one, Refused) else next(answers)) for one in read])
+            results = await (_all_or_none if atomic else _each)(tx, leads, read)
+            return _nameless([_answer(one) for one in results])
 
         return _named(await unraced(lambda: door.answer(request, who, ingest), Raced, again=RACES), read).response()
 
@@ -192,6 +203,23 @@ async def _check(tx: Tx, leads: Leads, lead: LeadIn) -> Answer:
             return Answer(200, {"object": "preflight", **matrix.shown()})
 
 
+async def _each(tx: Tx, leads: Leads, read: Sequence[LeadIn | Refused]) -> list[Ingested]:
+    good = [lead for lead in read if isinstance(lead, LeadIn)]
+    answers = iter(await leads.ingest(tx, good) if good else [])
+    return [one if isinstance(one, Refused) else next(answers) for one in read]
+
+
+async def _all_or_none(tx: Tx, leads: Leads, read: Sequence[LeadIn | Refused]) -> list[Ingested]:
+    try:
+        async with tx.savepoint():
+            results = await _each(tx, leads, read)
+            if any(isinstance(one, Refused) for one in results):
+                raise _Failed(results)
+            return results
+    except _Failed as failed:
+        return [one if isinstance(one, Refused) else Refused(RolledBack()) for one in failed.results]
+
+
 def _answer(one: Ingested) -> Answer:
     match one:
         case Stored(_, body):
@@ -220,23 +248,19 @@ def _named(answer: Answer, read: Sequence[LeadIn | Refused]) -> Answer:
     return answer
 
 
-def _bodies(content: bytes, content_type: str) -> list[object]:
-    """The leads of a batch: bare, a line each (NDJSON), or as operations."""
+def _bodies(content: bytes, content_type: str) -> tuple[list[object], bool]:
+    """The leads of a batch: bare, a line each (NDJSON), or as operations; and whether all are to be taken in or none."""
+    atomic = False
     if is_ndjson(content_type):
         bodies = [_parse(line, f"line {n}") for n, line in enumerate(content.splitlines(), start=1) if line.strip()]
     else:
-        whole = _parse(content, "body")
-        operations = whole.get("operations") if isinstance(whole, dict) else None
-        if not isinstance(operations, list):
-            raise Invalid(
-                [Fault("operations", "missing", 'Send {"operations": [{"op": "create", "body": {…}}]}, or NDJSON.')]
-            )
-        bodies = [_body(operation, i) for i, operation in enumerate(operations)]
+        batch = Batch.read(_parse(content, "body"))
+        bodies, atomic = [_body(operation, i) for i, operation in enumerate(batch.operations)], batch.atomic
     if len(bodies) > MOST_IN_BATCH:
         raise Invalid(
             [Fault("operations", "too_many", f"A batch takes {MOST_IN_BATCH} leads at most; import a file for more.")]
         )
-    return bodies
+    return bodies, atomic
 
 
 def _parse(text: bytes, where: str) -> Any:
