@@ -4,6 +4,8 @@ import pytest
 
 from offhook import access
 from offhook.db import Database, Tenant
+from offhook.http.versions import API
+from offhook.wiring import House
 
 
 async def test_without_a_key_nothing_of_a_workspace_is_told(app: Any, client_of: Any) -> None:
@@ -17,6 +19,39 @@ async def test_without_a_key_nothing_of_a_workspace_is_told(app: Any, client_of:
         (401, "bad_api_key"),
     ]
     assert none.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer hello", "Basic bWU6bWU="])
+async def test_without_a_key_that_could_be_one_not_a_byte_of_the_body_is_read(
+    app: Any, client_of: Any, authorization: str
+) -> None:
+    headers = {"content_type": "multipart/form-data; boundary=b", "authorization": authorization}
+    scope = client_of(app)._scope("POST", "/v1/things", b"", headers)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("it was read")
+
+    await app(scope, receive, send)
+
+    assert sent[0]["status"] == 401
+
+
+async def test_every_path_of_the_api_asks_for_a_key(house: House, client_of: Any) -> None:
+    stranger = client_of(house.app)
+    paths = (await stranger.get("/openapi.json")).json["paths"]
+
+    answers = {
+        (await stranger.request(method.upper(), path.replace("{", "").replace("}", ""), {})).status
+        for path, methods in paths.items()
+        if path.startswith(API)
+        for method in methods
+    }
+
+    assert answers == {401}
 
 
 async def test_a_missing_scope_is_named(api: Any) -> None:

@@ -36,13 +36,17 @@ class Caller:
         return bool(self.scopes & {scope, f"{room}:*", "*"})
 
 
+def no_api_key() -> Unauthenticated:
+    return Unauthenticated("no_api_key", "Send Authorization: Bearer ofk_… with an API key.")
+
+
 def caller(scope: str) -> Any:
     """A FastAPI dependency: the Caller, who bears `scope`. Raises Unauthenticated or Forbidden naming the scope."""
 
     async def who(request: Request) -> Caller:
         found: Caller | None = getattr(request.state, "caller", None)
         if found is None:
-            raise Unauthenticated("no_api_key", "Send Authorization: Bearer ofk_… with an API key.")
+            raise no_api_key()
         if not found.may(scope):
             raise Forbidden("missing_scope", f"This key lacks the scope {scope}.", param=scope)
         if request.method != "GET":

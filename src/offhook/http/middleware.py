@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from offhook import ids
 from offhook.errors import Unauthenticated
-from offhook.http.door import Caller
+from offhook.http.door import Caller, no_api_key
 from offhook.http.limits import Allowance, Limits
 from offhook.http.problems import problem, request_id
 from offhook.http.versions import API, HEADER, NEWEST, version_of
@@ -77,6 +77,8 @@ class Gate:
                 who = await self._who(authorization)
                 scope.setdefault("state", {})["caller"] = who
                 passage.allowance = self._limits.spend(who) or await self._limits.take(who)
+            else:  # before its body is read: a form is written to the disk first and asked for its key then
+                raise no_api_key()
         await self._app(scope, receive if declared.isdigit() else _counted(receive, limit), passage.send)
 
     async def _who(self, authorization: bytes) -> Caller:
