@@ -10,7 +10,9 @@ from tests.leads.test_imports import HEAD, MAPPING
 
 from offhook.errors import Invalid
 from offhook.http.wire import DEEPEST
-from offhook.leads.files import LINE_MOST, FieldMapping, Line, read_csv, read_ndjson
+from offhook.leads import files
+from offhook.leads.chunks import CHUNK, CHUNK_BYTES, Chunks
+from offhook.leads.files import LINE_MOST, FieldMapping, Line
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
 NAMES: FieldMapping = {"client_ref_id": "ref", "contact.phone": "phone"}
@@ -21,6 +23,14 @@ PLAIN = (
     | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
 )
 JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(CELL, inner, max_size=3))
+
+
+def read_csv(content: bytes, mapping: FieldMapping) -> list[Line]:
+    return list(files.read_csv(io.BytesIO(content), mapping))
+
+
+def read_ndjson(content: bytes, mapping: FieldMapping | None) -> list[Line]:
+    return list(files.read_ndjson(io.BytesIO(content), mapping))
 
 
 def bodies(lines: list[Line]) -> list[Any]:
@@ -193,3 +203,42 @@ def test_a_mapping_of_lines_must_say_what_holds_the_reference_and_the_number() -
         "mapping.contact.phone",
         "mapping.contact.fax",
     ]
+
+
+def test_a_file_is_read_no_further_than_its_rows_are_asked_for() -> None:
+    rows = io.BytesIO(f"{HEAD}\n".encode() + b"A,1,2026-11-20T15:02:11Z\n" * 50_000)
+    lines = io.BytesIO(b'{"client_ref_id": "A"}\n' * 50_000)
+
+    next(files.read_csv(rows, MAPPING))
+    next(files.read_ndjson(lines, None))
+
+    assert rows.tell() < 2**16
+    assert lines.tell() < 2**16
+
+
+@pytest.mark.parametrize("row", [b"A," + b"1" * 100_000, b'A,"' + b"1\n" * 50_000 + b'","' + b"2\n" * 50_000 + b'"'])
+def test_a_row_that_never_ends_is_not_read_to_its_end(row: bytes) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_csv(b"ref,phone\n" + b",".join([row] * 20), NAMES)
+
+    assert refused.value.code == "line_too_long"
+
+
+def test_a_file_may_end_its_lines_as_any_system_does() -> None:
+    for end in (b"\n", b"\r\n", b"\r"):
+        (line,) = read_csv(b"ref,phone" + end + b"A,1" + end, NAMES)
+        assert line == Line(1, {"client_ref_id": "A", "contact": {"phone": "1"}})
+
+
+@given(st.lists(st.integers(0, 2 * CHUNK_BYTES // 3), max_size=8), st.integers(0, 2 * CHUNK))
+def test_chunks_hold_every_line_once_and_fit_into_memory(long: list[int], short: int) -> None:
+    lines = [Line(n, {"text": "x" * length}) for n, length in enumerate([*long, *[0] * short])]
+
+    with Chunks(iter(lines)) as chunks:
+        read = list(chunks)
+        assert list(chunks) == read
+
+    assert [Line(*row) for chunk in read for row in orjson.loads(chunk)] == lines
+    assert chunks.rows == len(lines)
+    assert all(len(orjson.loads(chunk)) <= CHUNK for chunk in read)
+    assert all(len(chunk) <= CHUNK_BYTES + 2 * CHUNK_BYTES // 3 + 50 * CHUNK for chunk in read)

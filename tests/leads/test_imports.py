@@ -8,7 +8,7 @@ from tests.leads.sending import upload
 from offhook import ids
 from offhook.db import Tenant
 from offhook.jobs import queue
-from offhook.leads.imports import CHUNK
+from offhook.leads.chunks import CHUNK
 from offhook.leads.ingest import Raced
 from offhook.wiring import House
 

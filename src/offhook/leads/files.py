@@ -1,4 +1,4 @@
-"""Reading a file of leads, before anything of it is stored. Pure.
+"""Reading a file of leads line by line, before anything of it is stored: no more of it is in memory than a row.
 
 A CSV file has a head; of NDJSON each line is a lead of its own, bare as `POST /v1/leads` takes it, or of any shape when
 a mapping tells where things stand. The mapping says for each field of a lead which column or which place in the line
@@ -6,11 +6,12 @@ holds it, or a constant: `{"contact.phone": "phone", "contact.email": "emails.0"
 "written"}}`. Fields under `consent.` make one consent to voice calls.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -18,7 +19,7 @@ from offhook.errors import Fault, Invalid
 from offhook.http.wire import DEEPEST, spoiled
 
 LINE_MOST = 2**20
-"""Bytes of one line: several times what all the fields of a lead that have a limit may come to."""
+"""Bytes of one line, characters of one row: several times what all the fields of a lead that have a limit may come to."""
 _CONSENT_DEFAULTS = {"channel": "voice", "purpose": "marketing"}
 _NEEDED = ("client_ref_id", "contact.phone")
 _FREE = ("visitor.", "merge_fields.", "metadata.")
@@ -43,46 +44,105 @@ class Line:
     fault: str | None = None
 
 
-def read_csv(content: bytes, mapping: FieldMapping) -> list[Line]:
+def read_csv(file: BinaryIO, mapping: FieldMapping) -> Iterator[Line]:
     """The leads that the file's rows describe; rows are counted from the one below the head.
 
-    Raises Invalid, naming every place at once, when the file is not UTF-8, a mapped field does not exist, a column is
-    missing or a row has another number of columns than the head.
+    Raises Invalid where it comes upon it: a file that is not UTF-8, a row too long or with another number of columns
+    than the head; first of all, and naming every place at once, a mapped field that does not exist or a missing column.
     """
-    rows = csv.reader(io.StringIO(_text(content), newline=""), strict=True)
+    text = _Text(file)
+    rows = csv.reader(text, strict=True)
     try:
         head = next(rows, [])
         _check_mapping(mapping, head)
-        return [Line(number, _lead(_cells(head, row), mapping)) for number, row in _whole(rows, head)]
+        for number, row in _whole(rows, head):
+            text.of_row = 0
+            yield Line(number, _lead(_cells(head, row), mapping))
     except csv.Error as wrong:
         raise Invalid([Fault("file", "bad_csv", f"Line {rows.line_num}: {wrong}.")]) from None
+    except UnicodeDecodeError:
+        raise _not_utf8(_first_not_utf8(file)) from None
+    finally:
+        text.leave()
 
 
-def read_ndjson(content: bytes, mapping: FieldMapping | None) -> list[Line]:
+def read_ndjson(file: BinaryIO, mapping: FieldMapping | None) -> Iterator[Line]:
     """The leads on the file's lines, empty lines passed over. A line that holds none says why and spoils no other.
 
-    Raises Invalid when the file is not UTF-8, or names every fault of the mapping at once.
+    Raises Invalid where it comes upon a line that is not UTF-8; first of all it names every fault of the mapping.
     """
-    lines = _text(content).encode().split(b"\n")
     if mapping is not None:
         _check_mapping(mapping, None)
-    return [_line(number, line, mapping) for number, line in enumerate(lines, start=1) if line.strip()]
+    for number, line in enumerate(_lines(file), start=1):
+        if line is None:
+            yield Line(number, None, "line_too_long")
+        elif line.strip():
+            yield _line(number, line, mapping)
 
 
-def _text(content: bytes) -> str:
+class _Text:
+    """A file's text, line by line, of which no row may have more than LINE_MOST characters."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+        self._line = 0
+        self.of_row = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LINE_MOST + 1)
+        if not line:
+            raise StopIteration
+        self._line += 1
+        self.of_row += len(line)
+        if self.of_row > LINE_MOST:
+            detail = f"The row that line {self._line} belongs to is too long to be a lead; is a quotation mark missing?"
+            raise Invalid([Fault("file", "line_too_long", detail)])
+        return line
+
+    def leave(self) -> None:
+        """The file outlives its text."""
+        self._text.detach()
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes | None]:
+    """The file's lines without their ends; None for one that is too long to be held."""
+    file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
+    while line := file.readline(LINE_MOST + 1):
+        if line.endswith(b"\n") or len(line) <= LINE_MOST:
+            yield line.removesuffix(b"\n")
+        else:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(LINE_MOST)
+            yield None
+
+
+def _first_not_utf8(file: BinaryIO) -> int:
+    """The number of the first line that is not UTF-8, of a file that has one."""
+    decoder, number = codecs.getincrementaldecoder("utf-8")(), 1
+    file.seek(0)
     try:
-        return content.decode("utf-8-sig")
+        while piece := file.read(2**16):
+            number += decoder.decode(piece).count("\n")
     except UnicodeDecodeError as wrong:
-        line = content[: wrong.start].count(b"\n") + 1
-        raise Invalid([Fault("file", "not_utf8", f"Line {line} is not UTF-8; save the file as UTF-8.")]) from None
+        number += wrong.object[: wrong.start].count(b"\n")
+    return number
+
+
+def _not_utf8(number: int) -> Invalid:
+    return Invalid([Fault("file", "not_utf8", f"Line {number} is not UTF-8; save the file as UTF-8.")])
 
 
 def _line(number: int, line: bytes, mapping: FieldMapping | None) -> Line:
-    if len(line) > LINE_MOST:
-        return Line(number, None, "line_too_long")
     try:
         body = orjson.loads(line)
     except orjson.JSONDecodeError:
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            raise _not_utf8(number) from None
         return Line(number, None, "malformed_json")
     if not isinstance(body, dict):
         return Line(number, None, "not_an_object")

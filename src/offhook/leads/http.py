@@ -20,8 +20,9 @@ from offhook.http.batch import RolledBack
 from offhook.http.problems import problem
 from offhook.http.wire import is_ndjson
 from offhook.leads import store
+from offhook.leads.chunks import Chunks
 from offhook.leads.erase import Erasures, Reason
-from offhook.leads.files import FieldMapping, Line, read_csv, read_ndjson
+from offhook.leads.files import FieldMapping, read_csv, read_ndjson
 from offhook.leads.imports import Imports
 from offhook.leads.ingest import RACES, Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.people import People
@@ -104,32 +105,36 @@ def _add_import(api: APIRouter, door: Door, imports: Imports) -> None:
             Form(description="JSON: field of the lead to column or place in the line, or to a constant. CSV needs it."),
         ] = None,
     ) -> Response:
-        content = await file.read()
-        # A large file takes seconds, in which this process has other requests to answer.
-        lines = await asyncio.to_thread(_lines, file, content, _mapping(mapping) if mapping is not None else None)
-        known_by = await asyncio.to_thread(_digest, file, content, mapping)
+        # A large file takes seconds, in which this process has other requests to answer, and memory that it has not.
+        known_by = await asyncio.to_thread(_digest, file, mapping)
+        with await asyncio.to_thread(_chunks, file, _mapping(mapping) if mapping is not None else None) as chunks:
 
-        async def start(tx: Tx) -> Answer:
-            return Answer(202, {"job_id": ids.show("job", await imports.start(tx, lines))})
+            async def start(tx: Tx) -> Answer:
+                return Answer(202, {"job_id": ids.show("job", await imports.start(tx, chunks))})
 
-        return await door.write(request, who, start, content=known_by)
+            return await door.write(request, who, start, content=known_by)
 
 
-def _lines(file: UploadFile, content: bytes, mapping: FieldMapping | None) -> list[Line]:
+def _chunks(file: UploadFile, mapping: FieldMapping | None) -> Chunks:
+    file.file.seek(0)
     if _is_ndjson(file):
-        return read_ndjson(content, mapping)
+        return Chunks(read_ndjson(file.file, mapping))
     if mapping is None:
         raise Invalid([Fault("mapping", "missing", "Say which column of the CSV file holds which field of a lead.")])
-    return read_csv(content, mapping)
+    return Chunks(read_csv(file.file, mapping))
 
 
 def _is_ndjson(file: UploadFile) -> bool:
     return is_ndjson(file.content_type or "") or (file.filename or "").lower().endswith((".ndjson", ".jsonl"))
 
 
-def _digest(file: UploadFile, content: bytes, mapping: str | None) -> bytes:
+def _digest(file: UploadFile, mapping: str | None) -> bytes:
     """What an import is known by under its Idempotency-Key: the file, how it is read, and the mapping."""
-    return hashlib.sha256(content).digest() + orjson.dumps([_is_ndjson(file), mapping])
+    file.file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.file.read(2**20):
+        digest.update(piece)
+    return digest.digest() + orjson.dumps([_is_ndjson(file), mapping])
 
 
 def _add_reading(api: APIRouter, door: Door, people: People) -> None:

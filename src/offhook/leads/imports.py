@@ -1,4 +1,4 @@
-"""Importing a file: read whole before anything is stored, then taken in chunk by chunk as a durable job.
+"""Importing a file: read to its end before anything is stored, then taken in chunk by chunk as a durable job.
 
 Each chunk waits sealed in the database and is taken in, counted and removed in one transaction: a killed import goes
 on where it was. Chunks are sealed under no person's key, for their persons are not known yet, so none outlives its
@@ -20,6 +20,7 @@ from offhook.errors import OffhookError, is_away
 from offhook.jobs import Job, Outside, enqueue, progress
 from offhook.jobs.outcome import Done, GiveUp, Outcome
 from offhook.leads import store
+from offhook.leads.chunks import Chunks
 from offhook.leads.files import Line
 from offhook.leads.ingest import RACES, Duplicate, Ingested, Leads, Raced, Refused, Stored, read_lead
 from offhook.leads.wire import LeadIn
@@ -27,7 +28,6 @@ from offhook.log import get, place_of
 from offhook.privacy import Vault
 
 KIND = "leads.import"
-CHUNK = 500
 PROBLEMS_TOLD = 100
 FAILURES = 8
 """Of one import; they take a quarter of an hour at most. A database that is away counts as none."""
@@ -47,14 +47,12 @@ class Imports:
         """The job of this part, for the runner."""
         return {KIND: Outside(self.run)}
 
-    async def start(self, tx: Tx, lines: Sequence[Line]) -> UUID:
+    async def start(self, tx: Tx, chunks: Chunks) -> UUID:
         """Keep the lines, sealed, and have them taken in; the job's id."""
-        job = await enqueue(tx, KIND, {"rows": len(lines)})
-        await progress.start(tx, job, KIND, total=len(lines))
-        for n, start in enumerate(range(0, len(lines), CHUNK)):
-            rows = [(line.number, line.body, line.fault) for line in lines[start : start + CHUNK]]
-            sealed = self._vault.seal_own(tx, orjson.dumps(rows), _place(job, n))
-            await store.put_chunk(tx, job, n, sealed)
+        job = await enqueue(tx, KIND, {"rows": chunks.rows})
+        await progress.start(tx, job, KIND, total=chunks.rows)
+        for n, chunk in enumerate(chunks):
+            await store.put_chunk(tx, job, n, self._vault.seal_own(tx, chunk, _place(job, n)))
         return job
 
     async def run(self, job: Job) -> Outcome:
