@@ -8,9 +8,11 @@ from fastapi import FastAPI
 
 from offhook import access, ids
 from offhook.access import http
+from offhook.access.authenticator import STRANGERS_AT_ONCE, STRANGERS_WAITING
+from offhook.access.token import mint
 from offhook.app import build_app
 from offhook.db import Database, Tenant, Wakeups
-from offhook.errors import Invalid
+from offhook.errors import Invalid, Unavailable
 from offhook.http import Door
 from offhook.privacy import Vault
 from offhook.settings import load
@@ -34,6 +36,41 @@ def app(database: Database, vault: Vault, authenticator: access.Authenticator) -
 @pytest.fixture
 async def owner(app: FastAPI, database: Database, tenant: Tenant, client_of: Any) -> Any:
     return client_of(app, await a_key(database, tenant, "*"))
+
+
+class LookedUp:
+    """How often keys are looked up in the database, and how many at once; `may_go_on` holds them there."""
+
+    def __init__(self) -> None:
+        self.times = self.now = self.most = 0
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+        self._come = asyncio.Semaphore(0)
+
+    async def hold(self) -> None:
+        self.times, self.now = self.times + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        self._come.release()
+        await self.may_go_on.wait()
+        self.now -= 1
+
+    async def come(self, count: int) -> None:
+        """Wait until so many more are being looked up."""
+        async with asyncio.timeout(5):
+            for _ in range(count):
+                await self._come.acquire()
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> LookedUp:
+    counted, find = LookedUp(), access.store.find_by_hash
+
+    async def find_by_hash(tx: Any, hash: bytes) -> Any:
+        await counted.hold()
+        return await find(tx, hash)
+
+    monkeypatch.setattr(access.store, "find_by_hash", find_by_hash)
+    return counted
 
 
 async def a_key(database: Database, tenant: Tenant, *scopes: str) -> str:
@@ -109,6 +146,55 @@ async def test_a_key_is_believed_for_a_second_at_most_where_a_broadcast_is_lost(
     assert await deaf(issued.shown)
     now = 1.0
     assert await deaf(issued.shown) is None
+
+
+async def test_strangers_with_made_up_keys_leave_the_database_to_those_who_work(
+    database: Database, tenant: Tenant, authenticator: access.Authenticator, looked_up: LookedUp
+) -> None:
+    mine = await a_key(database, tenant, "*")
+    assert await authenticator(mine)
+    looked_up.may_go_on.clear()
+
+    strangers = [asyncio.create_task(authenticator(mint("live")[0])) for _ in range(200)]
+    await asyncio.wait(strangers, return_when=asyncio.FIRST_EXCEPTION)
+    refused = [one for one in strangers if one.done() and isinstance(one.exception(), Unavailable)]
+    authenticator._doubt()
+    known = asyncio.create_task(authenticator(mine))
+    await looked_up.come(1 + STRANGERS_AT_ONCE + 1)
+    looked_up.may_go_on.set()
+    await asyncio.wait(strangers)
+
+    assert len(refused) == 200 - STRANGERS_AT_ONCE - STRANGERS_WAITING
+    assert await known is not None
+    assert await authenticator(mint("live")[0]) is None
+    assert looked_up.most == STRANGERS_AT_ONCE + 1
+
+
+async def test_a_key_that_was_not_found_is_looked_for_again_after_a_while_only(
+    database: Database, wakeups: Wakeups, looked_up: LookedUp
+) -> None:
+    times = [0.0]
+    authenticator = access.Authenticator(database, wakeups, monotonic=lambda: times[-1])
+    unknown = mint("live")[0]
+
+    asked = []
+    for seconds in (0.0, 1.0, 4.9, 5.0):
+        times.append(seconds)
+        assert await authenticator(unknown) is None
+        asked.append(looked_up.times)
+
+    assert asked == [1, 1, 1, 2]
+
+
+async def test_what_is_remembered_of_made_up_keys_has_an_end(
+    authenticator: access.Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offhook.access.authenticator.UNKNOWN_KEPT", 3)
+
+    for _ in range(5):
+        await authenticator(mint("live")[0])
+
+    assert len(authenticator._unknown) == 3
 
 
 async def test_a_change_of_scopes_counts_for_the_very_next_request(owner: Any, app: Any, client_of: Any) -> None:
