@@ -130,14 +130,16 @@ async def test_a_tenant_whose_jobs_cannot_be_looked_at_neither_ends_the_loop_nor
 
 @pytest.mark.parametrize(("kind", "left"), [("inside", []), ("endless", [FAILURES])])
 async def test_a_job_that_fails_again_and_again_is_dropped_unless_its_kind_is_endless(
-    shop: Shop, kind: str, left: list[int]
+    shop: Shop, kind: str, left: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await shop.enqueue(kind, "bad")
+    id = await shop.enqueue(kind, "bad")
     await shop.has_failed(FAILURES - 1)
 
     await shop.runner().drain(shop.tenant)
 
     assert [job["failures"] for job in await shop.waiting()] == left
+    dropped = [line for line in capsys.readouterr().out.splitlines() if "job_dropped" in line]
+    assert [("error" in line, id.hex in line) for line in dropped] == ([] if left else [(True, True)])
 
 
 @pytest.mark.parametrize("kind", ["inside", "outside"])

@@ -242,6 +242,7 @@ class Runner:
         inside = self._inside.get(job.kind)
         async with self._database.transaction(job.tenant) as tx:
             if job.failures + 1 >= FAILURES and not (inside and inside.endless):
+                get("jobs").error("job_dropped", kind=job.kind, job=job.id.hex, key=job.key, failures=FAILURES)
                 await queue.finish(tx, [job])
             else:
                 later = RetryAt(tx.now + backoff(job.failures + 1, self._rng), type(failure).__name__)
