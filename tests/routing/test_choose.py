@@ -1,20 +1,21 @@
 """Who takes the call, and the leases of slots, over a real database."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.journeys.stage import side_by_side
+from tests.journeys.stage import side_by_side, until_waiting
 
 from offhook import ids, routing
 from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.dialing.setup import set_up
 from offhook.routing import NoTarget, Placement
 from offhook.routing.record import decisions
 from offhook.routing.targets import TargetIn, Targets
 
-CAMPAIGN = UUID(int=3)
 SOON = timedelta(minutes=5)
 
 
@@ -23,6 +24,7 @@ class Floor:
 
     def __init__(self, database: Database, tenant: Tenant, wakeups: Wakeups, clock: Any) -> None:
         self.database, self.tenant, self.clock = database, tenant, clock
+        self.campaign: UUID
         self.targets = Targets(wakeups)
 
     async def has(self, name: str, **fields: Any) -> UUID:
@@ -37,11 +39,11 @@ class Floor:
 
     async def choose(self, *calls: UUID, lasting: timedelta = SOON) -> dict[UUID, Placement]:
         async with self.database.transaction(self.tenant) as tx:
-            return await routing.choose(tx, CAMPAIGN, calls, tx.now + lasting)
+            return await routing.choose(tx, self.campaign, calls, tx.now + lasting)
 
     async def confirm(self, call: UUID) -> Placement | NoTarget:
         async with self.database.transaction(self.tenant) as tx:
-            return await routing.confirm(tx, CAMPAIGN, call, tx.now + SOON)
+            return await routing.confirm(tx, self.campaign, call, tx.now + SOON)
 
     async def hold(self, call: UUID, lasting: timedelta) -> None:
         async with self.database.transaction(self.tenant) as tx:
@@ -51,9 +53,24 @@ class Floor:
         async with self.database.transaction(self.tenant) as tx:
             return await routing.release(tx, calls)
 
+    async def opens(self) -> None:
+        """It has a campaign now."""
+        async with self.database.transaction(self.tenant) as tx:
+            await set_up(tx, None)
+            ((self.campaign,),) = await tx.rows("select id from campaign")
+        await self.capped(100)
+
+    async def capped(self, cap: int) -> None:
+        async with self.database.transaction(self.tenant) as tx:
+            await tx.run("update campaign set max_live_transfers = %(cap)s", {"cap": cap})
+
+    async def held(self) -> int:
+        async with self.database.transaction(self.tenant) as tx:
+            return len(await tx.rows("select from slot where held_by is not null"))
+
     async def free(self, cap: int = 100) -> int:
         async with self.database.transaction(self.tenant) as tx:
-            return await routing.free_slots(tx, CAMPAIGN, cap)
+            return await routing.free_slots(tx, self.campaign, cap)
 
     async def decisions(self, call: UUID) -> Sequence[dict[str, Any]]:
         async with self.database.transaction(self.tenant) as tx:
@@ -70,8 +87,10 @@ async def held_until(tx: Tx, call: UUID) -> Any:
 
 
 @pytest.fixture
-def floor(database: Database, tenant: Tenant, wakeups: Wakeups, clock: Any) -> Floor:
-    return Floor(database, tenant, wakeups, clock)
+async def floor(database: Database, tenant: Tenant, wakeups: Wakeups, clock: Any) -> Floor:
+    floor = Floor(database, tenant, wakeups, clock)
+    await floor.opens()
+    return floor
 
 
 async def test_the_lowest_priority_number_takes_calls_first(floor: Floor) -> None:
@@ -247,10 +266,58 @@ async def test_choices_at_the_same_time_never_lease_one_human_twice(floor: Floor
     assert len({row[0] for row in rows}) == len(rows) <= 7
 
 
+async def test_a_transfer_whose_slot_went_to_another_call_does_not_exceed_the_cap(floor: Floor) -> None:
+    await floor.has("floor", slots=2)
+    await floor.capped(1)
+    declined, dialed = ids.new(), ids.new()
+    await floor.choose(declined)
+    await floor.release(declined)
+    await floor.choose(dialed)
+
+    refused = await floor.confirm(declined)
+
+    assert isinstance(refused, NoTarget)
+    assert refused.blockers == (f"{ids.show('cmp', floor.campaign)}: max_live_transfers",)
+    assert (await floor.decisions(declined))[-1]["room"] == 0
+
+
+async def test_a_transfer_keeps_its_slot_when_the_cap_is_lowered_below_what_is_held(floor: Floor) -> None:
+    await floor.has("floor", slots=2)
+    calls = [ids.new(), ids.new()]
+    await floor.choose(*calls)
+
+    await floor.capped(1)
+
+    assert [type(await floor.confirm(call)) for call in calls] == [Placement, Placement]
+
+
+async def test_dials_and_transfers_at_the_same_time_never_exceed_the_cap(floor: Floor) -> None:
+    await floor.has("floor", slots=20)
+    await floor.capped(3)
+
+    dials = [lambda: floor.choose(ids.new(), ids.new()) for _ in range(4)]
+    transfers = [lambda: floor.confirm(ids.new()) for _ in range(4)]
+    await side_by_side(*(act for pair in zip(dials, transfers, strict=True) for act in pair))
+
+    assert await floor.held() == 3
+
+
+async def test_a_transfer_waits_for_whoever_leases_for_its_campaign(floor: Floor) -> None:
+    await floor.has("floor", slots=2)
+    await floor.capped(1)
+
+    async with floor.database.transaction(floor.tenant) as tx:
+        await routing.choose(tx, floor.campaign, [ids.new()], tx.now + SOON)
+        transfer = asyncio.create_task(floor.confirm(ids.new()))
+        await until_waiting(floor.database)
+
+    assert isinstance(await transfer, NoTarget)
+
+
 async def test_a_strangers_floor_is_never_leased(floor: Floor, stranger: Tenant) -> None:
     await floor.has("ours", slots=5)
 
     async with floor.database.transaction(stranger) as tx:
-        placed = await routing.choose(tx, CAMPAIGN, [ids.new()], tx.now + SOON)
+        placed = await routing.choose(tx, floor.campaign, [ids.new()], tx.now + SOON)
 
     assert placed == {}

@@ -12,6 +12,9 @@ from offhook.routing import store
 
 RULE = "priority: the lowest number first, then the target that was made first"
 
+CAP_REACHED = "max_live_transfers"
+"""The blocker of a campaign that holds as many slots as it may."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -35,12 +38,13 @@ class NoTarget:
 async def choose(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: datetime) -> dict[UUID, Placement]:
     """Lease one slot for each of these calls, in order, until `until`; calls for whom none is left are not in the answer.
 
-    Idempotent: a call that holds a slot keeps it. The caller bounds how many it asks for by its campaign's cap.
+    Idempotent: a call that holds a slot keeps it. The campaign never holds more than its cap.
     """
-    candidates = await store.candidates(tx)
-    leased = await store.lease(tx, campaign_id, calls, until)
+    await store.take_turn(tx, campaign_id)
+    candidates, room = await store.candidates(tx), await store.room(tx, campaign_id)
+    leased = await store.lease(tx, campaign_id, calls, until, room)
     placed = {call: _placement(target, candidates, ids.new()) for call, target in leased.items()}
-    record = _record(campaign_id, candidates)
+    record = _record(campaign_id, candidates, room)
     rows = [
         (placed[call].decision_id if call in placed else ids.new(), call, "dial", leased.get(call), record)
         for call in calls
@@ -50,18 +54,25 @@ async def choose(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: dateti
 
 
 async def confirm(tx: Tx, campaign_id: UUID, call_id: UUID, until: datetime) -> Placement | NoTarget:
-    """Ask again for the slot of a call about to be transferred; another one when its own is no longer to be had."""
+    """Ask again for the slot of a call about to be transferred; another one when its own is no longer to be had.
+
+    Another one is bounded by the campaign's cap, like the first.
+    """
     decision = ids.new()
     target = await store.held_slot(tx, call_id, until)
+    room = None
     if target is None:
+        await store.take_turn(tx, campaign_id)
         # Given back first: the call's own lease is no reason why somebody could not take it.
         await store.release(tx, [call_id])
+        room = await store.room(tx, campaign_id)
     candidates = await store.candidates(tx)
+    if room is not None:
+        target = (await store.lease(tx, campaign_id, [call_id], until, room)).get(call_id)
+    await store.record(tx, [(decision, call_id, "transfer", target, _record(campaign_id, candidates, room))])
     if target is None:
-        target = (await store.lease(tx, campaign_id, [call_id], until)).get(call_id)
-    await store.record(tx, [(decision, call_id, "transfer", target, _record(campaign_id, candidates))])
-    if target is None:
-        return NoTarget(tuple(f"{ids.show('tgt', c.id)}: {b}" for c in candidates for b in c.blockers()), decision)
+        full = [f"{ids.show('cmp', campaign_id)}: {CAP_REACHED}"] if room == 0 else []
+        return NoTarget((*full, *(f"{ids.show('tgt', c.id)}: {b}" for c in candidates for b in c.blockers())), decision)
     return _placement(target, candidates, decision)
 
 
@@ -70,9 +81,10 @@ def _placement(target: UUID, candidates: Sequence[store.Candidate], decision: UU
     return Placement(chosen.id, chosen.kind, chosen.address, chosen.timeout_s, decision)
 
 
-def _record(campaign_id: UUID, candidates: Sequence[store.Candidate]) -> dict[str, Any]:
+def _record(campaign_id: UUID, candidates: Sequence[store.Candidate], room: int | None) -> dict[str, Any]:
     considered = [
         {"target": ids.show("tgt", c.id), "priority": c.priority, "free": c.free, "blockers": c.blockers()}
         for c in candidates
     ]
-    return {"campaign_id": ids.show("cmp", campaign_id), "rule": RULE, "considered": considered}
+    # The room under the campaign's cap; a call that keeps its slot needs none.
+    return {"campaign_id": ids.show("cmp", campaign_id), "rule": RULE, "room": room, "considered": considered}

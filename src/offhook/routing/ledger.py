@@ -12,7 +12,7 @@ from offhook.routing import store
 async def free_slots(tx: Tx, campaign_id: UUID, cap: int) -> int:
     """How many more slots this campaign may lease now: what the floor has left, at most `cap` less what it holds.
 
-    Exact only under the campaign's lock, which the caller holds.
+    A transfer may take one a moment later: `choose` counts again, in the campaign's turn to lease.
     """
     free, held = await store.free_and_held(tx, campaign_id)
     return max(0, min(free, cap - held))

@@ -39,15 +39,38 @@ async def candidates(tx: Tx) -> list[Candidate]:
     return [Candidate(*row) for row in rows]
 
 
-async def lease(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: datetime) -> dict[UUID, UUID]:
-    """The target leased for each call. Whoever leases at the same time passes over our rows and we over theirs."""
+async def take_turn(tx: Tx, campaign_id: UUID) -> None:
+    """Take the campaign's turn to lease until the end of the transaction: whoever leases for it counts what we leased.
+
+    A turn of its own, taken after those of dispatch and of numbers and after a call's row: a transfer that waited for the
+    dispatch with its call's row in hand could embrace it.
+    """
+    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 5))", {"id": campaign_id})
+
+
+async def room(tx: Tx, campaign_id: UUID) -> int:
+    """How many more slots this campaign's cap lets it hold. Exact under its turn to lease."""
+    row = await tx.row(
+        "select coalesce(c.max_live_transfers, c.max_concurrent_calls) - (select count(*) from slot s"
+        "  where s.workspace_id = c.workspace_id and s.environment = c.environment and s.campaign_id = c.id and s.held_until > %(now)s)::int"
+        " from campaign c where c.workspace_id = %(ws)s and c.environment = %(env)s and c.id = %(campaign)s",
+        {**tx.keys, "campaign": campaign_id, "now": tx.now},
+    )
+    return max(0, row[0]) if row else 0
+
+
+async def lease(tx: Tx, campaign_id: UUID, calls: Sequence[UUID], until: datetime, most: int) -> dict[UUID, UUID]:
+    """The target leased for each call, of those that hold none for so many at most.
+
+    Whoever leases at the same time passes over our rows and we over theirs.
+    """
     held = await tx.rows(
         "select held_by, target_id from slot where workspace_id = %(ws)s and environment = %(env)s and held_by = any(%(calls)b::uuid[])"
         " and held_until > %(now)s",
         {**tx.keys, "calls": list(calls), "now": tx.now},
     )
     kept: dict[UUID, UUID] = dict(held)
-    wanting = [call for call in calls if call not in kept]
+    wanting = [call for call in calls if call not in kept][:most]
     free = await tx.rows(
         "select s.target_id, s.n from target t join slot s using (workspace_id, environment) where t.workspace_id = %(ws)s"
         " and t.environment = %(env)s and s.target_id = t.id and t.status = 'active' and s.n < t.slots"
