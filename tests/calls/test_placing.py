@@ -98,9 +98,7 @@ async def test_a_dial_that_the_platform_never_heard_of_ends(
 async def test_a_process_that_dies_between_commit_and_dial_leaves_a_call_that_is_asked_about(
     house: House, platform: FakePlatform, minutes: Minutes
 ) -> None:
-    order = await house.begin()
-    async with house.database.transaction(house.tenant) as tx:
-        await tx.run("update call set placing_until = %(past)s", {"past": tx.wall})
+    order = await kept_too_long(house)
 
     platform.answers = Kind.NOT_FOUND
     await minutes(1)
@@ -108,6 +106,41 @@ async def test_a_process_that_dies_between_commit_and_dial_leaves_a_call_that_is
 
     assert await house.told(order.call_id) == ["call.started", "call.ended", "call.finalized"]
     assert platform.dialed == []
+
+
+async def kept_too_long(house: House) -> DialOrder:
+    """A committed order that some process had for longer than placing it may take."""
+    order = await house.begin()
+    async with house.database.transaction(house.tenant) as tx:
+        await tx.run("update call set placing_until = %(past)s", {"past": tx.wall})
+    return order
+
+
+async def test_an_order_that_was_kept_too_long_is_not_dialed_and_its_call_ends(
+    house: House, platform: FakePlatform
+) -> None:
+    order = await kept_too_long(house)
+
+    await house.calls.place(house.tenant, order)
+
+    assert platform.dialed == []
+    assert await house.told(order.call_id) == ["call.started", "call.ended", "call.finalized"]
+    ended = (await house.envelope(order.call_id, "call.ended"))["data"]
+    assert (ended["end_reason"], ended["end_detail"], ended["ended_by"]) == ("cancelled", "order_too_old", "us")
+
+
+async def test_an_order_is_not_sent_again_once_it_was_kept_too_long(house: House, platform: FakePlatform) -> None:
+    async def sleep(order: DialOrder) -> None:
+        async with house.database.transaction(house.tenant) as tx:
+            await tx.run("update call set placing_until = %(past)s", {"past": tx.wall})
+        raise DialNotSent
+
+    platform.while_placing = sleep
+
+    call = await house.dial()
+
+    assert platform.dialed == [call]
+    assert await house.end_reason(call) == "cancelled"
 
 
 async def test_a_report_may_come_before_the_platform_has_answered(house: House, platform: FakePlatform) -> None:

@@ -494,3 +494,17 @@ async def test_a_running_campaign_is_not_left_without_a_platform(stage: Stage) -
 
     assert (refusal.status, refusal.json["code"]) == (409, "no_provider_account")
     assert (await stage.patch(f"/v1/campaigns/{campaign}", change))["provider_account_id"] is None
+
+
+async def test_a_dial_that_was_committed_long_ago_is_planned_anew_and_its_human_is_free(
+    stage: Stage, a_lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offhook.calls.book.PLACING", timedelta(0))
+    (lead,) = await stage.send(a_lead())
+
+    await stage.settle()
+
+    assert [call["end_detail"] for call in await stage.calls(lead)] == ["order_too_old"]
+    assert await numbers(stage, lead) == [(1, "resolved"), (2, "planned")]
+    async with stage.house.database.transaction(stage.tenant) as tx:
+        assert await tx.rows("select from slot where held_by is not null") == []

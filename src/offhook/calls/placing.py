@@ -5,12 +5,14 @@ commit of `begin` and the answer of the platform the call is `requested`; a proc
 the sweep asks the platform what became of it. Nobody ever dials it again.
 
 Before the platform is asked, and again when it has answered (or has not), the call is read: a stop that came meanwhile
-ends it, or hangs it up.
+ends it, or hangs it up. So does an order that was kept too long, by a host that slept: the law allowed that dial at the
+hour of its commit.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from offhook.calls import store
@@ -77,12 +79,14 @@ class Placing:
 
     async def _may_still_dial(self, tx: Tx, orders: Sequence[DialOrder]) -> list[VoiceProvider | None]:
         rows = {row.id: row for row in await store.read(tx, [order.call_id for order in orders])}
-        stopped = [row.id for row in rows.values() if row.status == "requested" and row.stop_requested_at is not None]
-        ended = CallReport(key="", kind=Kind.ENDED, cause=Cause(reason="canceled", party="us"), source="command")
-        await self._reports.apply(tx, {call: [ended] for call in stopped})
+        ended = {id_: why for id_, row in rows.items() if row.status == "requested" and (why := _why_not(row, tx.wall))}
+        await self._reports.apply(
+            tx,
+            {id_: [CallReport(key="", kind=Kind.ENDED, cause=why, source="command")] for id_, why in ended.items()},
+        )
         return [
             await self._providers.for_account(tx, order.account_id)
-            if (row := rows.get(order.call_id)) and row.status == "requested" and row.stop_requested_at is None
+            if (row := rows.get(order.call_id)) and row.status == "requested" and row.id not in ended
             else None
             for order in orders
         ]
@@ -96,6 +100,16 @@ class Placing:
         refused = {call for call, outcome in outcomes if isinstance(outcome, Refused)}
         await self._reports.hang_up(tx, [id_ for id_ in sorted(calls.keys() - refused) if _unwanted(calls[id_])])
         return [None] * len(outcomes)
+
+
+def _why_not(row: store.Row, wall: datetime) -> Cause | None:
+    """Why this call is not to be dialed any more, though nobody has dialed it; None when it is."""
+    if row.stop_requested_at is not None:
+        return Cause(reason="canceled", party="us")
+    # The answer too must come before the sweep may ask: a platform that has yet to hear of the call would not know it.
+    if row.placing_until is None or row.placing_until < wall + timedelta(seconds=ANSWER_S):
+        return Cause(reason="canceled", code="order_too_old", party="us")
+    return None
 
 
 async def _ask(provider: VoiceProvider, order: DialOrder) -> Outcome | None:
