@@ -83,6 +83,16 @@ async def test_numbers_are_masked_unless_the_key_may_read_persons(house: House, 
     assert (clear.json["dialed_number"], clear.json["merge_fields"]) == ("+13125550199", {"product": "solar"})
 
 
+async def test_the_events_of_a_call_need_the_scope_of_the_log(house: House, api_with: Api) -> None:
+    path = f"/v1/calls/{shown(await house.answered())}/events"
+
+    refused = await (await api_with("calls:read", "leads:read-personal")).get(path)
+    told = await (await api_with("events:read")).get(path)
+
+    assert (refused.status, refused.json["code"], refused.json["param"]) == (403, "missing_scope", "events:read")
+    assert told.status == 200
+
+
 async def test_a_call_of_another_workspace_is_not_found(
     house: House, app: FastAPI, database: Database, stranger: Tenant, client_of: Any
 ) -> None:

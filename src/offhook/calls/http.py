@@ -24,6 +24,8 @@ Reader = Callable[[Tx, UUID], Awaitable[list[Any]]]
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Reads = Annotated[Caller, caller("calls:read")]
+ReadsEvents = Annotated[Caller, caller("events:read")]
+"""Events tell what a call hides without the personal scope: merge fields, visitor, metadata."""
 Writes = Annotated[Caller, caller("calls:write")]
 Status = Literal["requested", "placed", "ringing", "inbound_ringing", "answered", "ended"]
 
@@ -87,7 +89,7 @@ def _add_reads(api: APIRouter, rooms: _Rooms) -> None:
         return await rooms.door.read(who, read)
 
     @api.get("/{id}/events", name="What was told of a call")
-    async def events(id: str, who: Reads) -> Response:
+    async def events(id: str, who: ReadsEvents) -> Response:
         return await rooms.door.read(who, lambda tx: _read(tx, rooms, rooms.events, _id(id)))
 
     @api.get("/{id}/decision", name="Why a call went where it went")
