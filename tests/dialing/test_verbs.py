@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.journeys.invariants import gaps
-from tests.journeys.stage import ASKS_TO_STOP, BUSY, NO_ANSWER, NOT_QUALIFIED, TRANSFERRED, Stage, until_waiting
+from tests.journeys.stage import ASKS_TO_STOP, NO_ANSWER, TRANSFERRED, Stage, until_waiting
 
 from offhook import ids
 from offhook.events import Actor
@@ -140,112 +139,6 @@ async def test_a_lead_resumed_at_night_waits_for_the_morning(stage: Stage, a_lea
     assert resumed["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
 
 
-async def test_a_callback_takes_the_place_of_what_was_planned(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-    await stage.passes(minutes=5)
-
-    await verb(stage, lead, "callback", {"at": "2026-11-23T17:00:00Z"})
-    await stage.until("2026-11-23T17:05Z")
-
-    assert [call["started_at"][:16] for call in await stage.calls(lead)] == ["2026-11-23T15:00", "2026-11-23T17:00"]
-    assert [n for n, _ in await numbers(stage, lead)] == [1, 2, 3]
-
-
-async def test_a_callback_asked_for_at_night_is_planned_for_the_morning(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-    await stage.passes(minutes=5)
-
-    planned = await verb(stage, lead, "callback", {"at": "2026-11-24T03:00:00Z"})
-
-    assert planned["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
-
-
-@pytest.mark.parametrize("phone", [NO_ANSWER, NOT_QUALIFIED, TRANSFERRED])
-async def test_a_callback_asked_for_during_a_call_is_planned_whatever_the_call_comes_to(
-    stage: Stage, a_lead: Lead, phone: str
-) -> None:
-    (lead,) = await stage.send(a_lead(phone=phone))
-    await stage.settle()
-
-    asked = await verb(stage, lead, "callback", {"at": "2026-11-23T17:00:20Z"})
-    await stage.passes(hours=1)
-
-    (_, planned) = await stage.attempts(lead)
-    assert planned["due_at"] == asked["next_attempt_at"] == "2026-11-23T17:00:20.000Z"
-    (*_, scheduled) = await stage.events("lead.scheduled", lead)
-    assert (scheduled["data"]["reason"], scheduled["data"]["not_before"]) == ("callback", planned["due_at"])
-    assert (await stage.lead(lead))["status"] == "scheduled"
-    assert await stage.count("lead.cadence_completed", lead) == await stage.count("lead.disqualified", lead) == 0
-
-
-async def test_a_callback_asked_for_while_it_rings_is_kept_when_somebody_answers(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=NOT_QUALIFIED))
-    await stage.settle()
-    assert [call["answered_at"] for call in await stage.calls(lead)] == [None]
-
-    await verb(stage, lead, "callback", {"at": "2026-11-24T03:00:00Z"})
-    await stage.passes(hours=1)
-
-    assert (await stage.lead(lead))["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
-
-
-async def test_a_callback_that_is_due_before_its_call_has_ended_follows_it(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-    await stage.settle()
-
-    await verb(stage, lead, "callback", {"at": (await stage.now()).isoformat()})
-    await stage.passes(minutes=2)
-
-    assert len(await stage.calls(lead)) >= 2
-
-
-async def test_nobody_who_says_stop_is_called_back(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=ASKS_TO_STOP))
-    await stage.settle()
-
-    await verb(stage, lead, "callback", {"at": "2026-11-23T17:00:00Z"})
-    await stage.passes(days=2)
-
-    assert len(await stage.calls(lead)) == 1
-    assert await stage.status(lead) == "opted_out"
-
-
-async def test_a_lead_resumed_during_its_call_goes_on_by_its_cadence(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-    await stage.settle()
-
-    await verb(stage, lead, "pause")
-    await verb(stage, lead, "resume")
-    assert list(await stage.blockers(lead)) == ["ALREADY_IN_FLIGHT"]
-    await stage.passes(minutes=5)
-
-    (_, planned) = await stage.attempts(lead)
-    assert planned["due_at"] >= "2026-11-23T19:00"
-
-
-@pytest.mark.parametrize("at", ["2026-11-24T15:00:00", "9999-12-31T23:59:59Z"])
-async def test_a_callback_without_an_offset_or_in_another_century_is_refused(
-    stage: Stage, a_lead: Lead, at: str
-) -> None:
-    (lead,) = await stage.send(a_lead())
-
-    refusal = await stage.post(f"/v1/leads/{lead}/callback", {"at": at}, 422)
-
-    assert [fault["param"] for fault in refusal["errors"]] == ["at"]
-
-
-async def test_nobody_who_is_over_is_called_back_paused_or_resumed(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=ASKS_TO_STOP))
-    await stage.post("/v1/opt-outs", {"channel": "web", "lead_id": lead})
-
-    refusals = [
-        await stage.post(f"/v1/leads/{lead}/{name}", body, 409)
-        for name, body in (("pause", None), ("resume", None), ("callback", {"at": "2026-11-24T15:00:00Z"}))
-    ]
-
-    assert {refusal["code"] for refusal in refusals} == {"lead_is_over"}
-
-
 async def test_a_reconnect_starts_the_cadence_anew_and_uses_no_number_twice(stage: Stage, a_lead: Lead) -> None:
     await stage.cadence(gaps_s=[0, 3600], attempts_in_all=2)
     (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
@@ -309,22 +202,6 @@ async def test_a_lead_keeps_the_cadence_it_began_with_when_its_campaign_is_given
     assert await stage.status(lead) == "exhausted"
 
 
-async def test_a_callback_goes_on_with_the_cadence_and_a_reconnect_takes_the_campaigns_new_one(
-    stage: Stage, a_lead: Lead
-) -> None:
-    await stage.cadence(gaps_s=[0], attempts_in_all=1)
-    called_back, reconnected = await stage.send(a_lead(phone=NO_ANSWER), a_lead(phone=BUSY))
-    await stage.passes(minutes=5)
-
-    await stage.cadence(gaps_s=[0, 600], attempts_in_all=2)
-    await verb(stage, called_back, "callback", {"at": (await stage.now()).isoformat()})
-    await reconnect(stage, reconnected)
-    await stage.passes(hours=2)
-
-    assert [n for n, _ in await numbers(stage, called_back)] == [1, 2]
-    assert [n for n, _ in await numbers(stage, reconnected)] == [1, 2, 3]
-
-
 async def test_a_cadence_by_which_leads_were_planned_is_not_deleted(stage: Stage, a_lead: Lead) -> None:
     campaign = await stage.get(f"/v1/campaigns/{await stage.campaign()}")
     await stage.send(a_lead())
@@ -333,70 +210,6 @@ async def test_a_cadence_by_which_leads_were_planned_is_not_deleted(stage: Stage
     refusal = await stage.api.delete(f"/v1/cadences/{campaign['cadence_id']}")
 
     assert (refusal.status, refusal.json["references"]) == (409, ["1 leads"])
-
-
-async def test_explain_names_every_blocker_and_when_the_answer_changes(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-    await stage.passes(minutes=5)
-    await stage.target(slots=0)
-    await stage.post(f"/v1/campaigns/{await stage.campaign()}/pause")
-    await stage.at("2026-11-23T18:59:00Z")
-    await stage.at("2026-11-22T06:00:00Z")
-
-    told = await stage.get(f"/v1/leads/{lead}/explain")
-
-    assert {one["code"] for one in told["blockers"]} == {
-        "CAMPAIGN_PAUSED", "NO_CAPACITY", "WINDOW_CLOSED", "NOT_YET_DUE",
-    }  # fmt: skip
-    assert (told["would_dial_now"], told["changes_at"]) == (False, None)
-
-
-async def test_explain_says_when_the_last_known_blocker_ends(stage: Stage, a_lead: Lead) -> None:
-    await stage.at("2026-11-24T04:00Z")
-    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-
-    told = await stage.get(f"/v1/leads/{lead}/explain")
-
-    assert told["changes_at"] == told["next_attempt_at"] == "2026-11-24T13:00:00.000Z"
-
-
-async def test_explain_says_yes_when_nothing_is_in_the_way(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead())
-
-    told = await stage.get(f"/v1/leads/{lead}/explain")
-
-    assert (told["would_dial_now"], told["blockers"]) == (True, [])
-
-
-async def test_explain_tells_of_a_day_that_is_full(stage: Stage, a_lead: Lead) -> None:
-    await stage.cadence(gaps_s=[0, 60], attempts_per_day=1)
-    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
-    await stage.passes(minutes=5)
-
-    await verb(stage, lead, "pause")
-    await verb(stage, lead, "resume")
-
-    assert (await stage.blockers(lead))["ATTEMPTS_PER_DAY"] is not None
-
-
-async def test_explain_tells_of_a_number_that_said_stop(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead())
-    await stage.post("/v1/opt-outs", {"channel": "sms", "lead_id": lead})
-
-    assert await stage.blockers(lead) == {"LEAD_OPTED_OUT": None, "DNC_INTERNAL": None}
-
-
-async def test_the_timeline_tells_the_lead_and_its_calls_completely_and_in_order(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(phone=TRANSFERRED))
-    await stage.passes(hours=1)
-
-    timeline = (await stage.get(f"/v1/leads/{lead}/timeline"))["data"]
-
-    log = [event["event_id"] for event in await stage.events() if event["correlation_id"] == lead]
-    assert gaps(timeline) == []
-    assert {event["event_id"] for event in timeline} == set(log)
-    at = [event["recorded_at"] for event in timeline]
-    assert at == sorted(at)
 
 
 async def test_what_people_do_to_a_lead_or_a_campaign_is_told_with_their_key(stage: Stage, a_lead: Lead) -> None:
@@ -474,15 +287,6 @@ async def test_a_campaign_that_leads_belong_to_is_not_deleted(stage: Stage, a_le
     refusal = await stage.api.delete(f"/v1/campaigns/{await stage.campaign()}")
 
     assert (refusal.status, refusal.json["references"]) == (409, ["1 leads"])
-
-
-async def test_a_rejected_lead_is_explained_also_when_its_campaign_is_gone(stage: Stage, a_lead: Lead) -> None:
-    (lead,) = await stage.send(a_lead(consent=[]))
-
-    deleted = await stage.api.delete(f"/v1/campaigns/{await stage.campaign()}")
-
-    assert deleted.status == 204
-    assert await stage.blockers(lead) == {"LEAD_REJECTED": None}
 
 
 async def test_a_running_campaign_is_not_left_without_a_platform(stage: Stage) -> None:
