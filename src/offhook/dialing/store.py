@@ -122,10 +122,18 @@ async def undefault_campaigns(tx: Tx) -> None:
     )
 
 
+# Each part by an index of its own: one over all of them would be written to at every step of every attempt.
+_ATTEMPTS = "select lead_id, state, outcome from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s"
+_OF_CAMPAIGN = (
+    f"({_ATTEMPTS} and state = 'planned' union all {_ATTEMPTS} and state = 'dialing'"
+    f" union all {_ATTEMPTS} and state in ('paused', 'resolved', 'cancelled')) a"
+)
+
+
 async def lead_count(tx: Tx, campaign_id: UUID) -> int:
     """How many leads have an attempt for this campaign."""
     row = await tx.row(
-        "select count(distinct lead_id)::int from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s",
+        f"select count(distinct lead_id)::int from {_OF_CAMPAIGN}",
         {**tx.keys, "id": campaign_id},
     )
     return int(row[0]) if row else 0
@@ -141,8 +149,7 @@ async def delete_campaign(tx: Tx, id: UUID) -> None:
 async def progress(tx: Tx, campaign_id: UUID) -> list[tuple[Any, ...]]:
     """(state, outcome, how many) of the campaign's attempts."""
     return await tx.rows(
-        "select state, outcome, count(*)::int from attempt where workspace_id = %(ws)s and environment = %(env)s and campaign_id = %(id)s"
-        " group by state, outcome order by state, outcome",
+        f"select state, outcome, count(*)::int from {_OF_CAMPAIGN} group by state, outcome order by state, outcome",
         {**tx.keys, "id": campaign_id},
     )
 

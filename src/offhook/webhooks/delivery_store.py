@@ -76,10 +76,14 @@ _FILTER = (
     " and (%(type)s::text is null or d.type like %(type)s) and (%(subject)s::uuid is null or d.subject_id = %(subject)s)"
     f" and (%(status)s::text is null or {_STATUS} = %(status)s)"
 )
-# What is open or dead is found from the small tables that hold it, however many were delivered since.
+# What is open or dead is found from the small tables that hold it, however many were delivered since; what is open by
+# the tenant's endpoints, for `due` is in nobody's order but theirs.
 _ALL = f"{_SHOWN} from delivery d{_OPEN}{_FILTER}"
 _FROM_DUE = (
-    f"{_SHOWN} from due q cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id and x.environment = q.environment"
+    f"{_SHOWN} from (select id from endpoint where workspace_id = %(ws)s and environment = %(env)s"
+    "  and (%(endpoint)s::uuid is null or id = %(endpoint)s) offset 0) p"
+    " cross join lateral (select * from due where endpoint_id = p.id offset 0) q"
+    " cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id and x.environment = q.environment"
     f" and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{_OPEN}{_FILTER}"
 )
 _FROM_DEAD = (

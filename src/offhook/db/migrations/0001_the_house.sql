@@ -296,6 +296,7 @@ create table lead (
   primary key (workspace_id, environment, id),
   unique (workspace_id, environment, ref_tag)
 ) with (fillfactor = 80);
+create index lead_campaign on lead (workspace_id, environment, campaign_id, id);
 create index lead_number on lead (workspace_id, environment, number_tag);
 create index lead_email on lead (workspace_id, environment, email_tag) where email_tag is not null;
 
@@ -403,6 +404,7 @@ create table attempt (
 ) with (fillfactor = 80);
 create index attempt_due on attempt (workspace_id, environment, campaign_id, due_at) where state = 'planned';
 create index attempt_dialing on attempt (workspace_id, environment, campaign_id) where state = 'dialing';
+create index attempt_rest on attempt (workspace_id, environment, campaign_id, state, outcome) where state in ('paused', 'resolved', 'cancelled');
 create index attempt_call on attempt (workspace_id, environment, call_id) where call_id is not null;
 create unique index attempt_open on attempt (workspace_id, environment, lead_id) where state in ('planned', 'paused', 'dialing');
 
