@@ -1,7 +1,7 @@
 """What facts do to cadences: an accepted lead is planned, an ended call plans the next attempt, a stop stops."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -31,6 +31,15 @@ OVER = {"converted", "opted_out", "dnc", "erased", "expired", "rejected"}
 """Statuses that somebody gave the lead for good: an ended call does not change them."""
 
 _STATUS_AFTER: dict[str, str] = {"transferred": "qualified", "not_qualified": "disqualified", "opt_out": "opted_out"}
+
+
+@dataclass(frozen=True, slots=True)
+class _After:
+    """What follows an attempt: what to tell, how to mark its lead, and the next attempt, where there is one."""
+
+    told: list[Fact]
+    mark: tuple[UUID, str, datetime | None] | None = None
+    planned: Planned | None = None
 
 
 class Cadences:
@@ -108,14 +117,14 @@ class Cadences:
         plans = await plans_of(tx, served)
         history = await attempt_store.attempts_of(tx, [attempt.lead_id for attempt in served])
         results = [self._follow(tx, one, leads[one.lead_id], plans[one.id], history[one.lead_id]) for one in served]
-        await attempt_store.insert_attempts(tx, [row for planned, _, _ in results for row in planned])
-        await mark(tx, [change for _, marks, _ in results for change in marks])
+        await attempt_store.insert_attempts(tx, [after.planned for after in results if after.planned])
+        await mark(tx, [after.mark for after in results if after.mark])
         self._wake(tx)
         causes = {fact.subject_id: fact.id for fact in facts}
         return [
             replace(fact, causation=causes[cast(UUID, one.call_id)])
-            for one, (_, _, told) in zip(served, results, strict=True)
-            for fact in told
+            for one, after in zip(served, results, strict=True)
+            for fact in after.told
         ]
 
     async def stop(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
@@ -139,64 +148,19 @@ class Cadences:
             if fact.subject_id in history
         ]
 
-    def _follow(
-        self, tx: Tx, served: AttemptRow, lead: Lead, plan: Plan, history: Sequence[AttemptRow]
-    ) -> tuple[list[Planned], list[tuple[UUID, str, datetime | None]], list[Fact]]:
-        """What to plan, how to mark the lead and what to tell, after this attempt."""
+    def _follow(self, tx: Tx, served: AttemptRow, lead: Lead, plan: Plan, history: Sequence[AttemptRow]) -> _After:
+        """What becomes of the lead after this attempt."""
         outcome = cast(Outcome, served.outcome)
-        call = ids.show("call", cast(UUID, served.call_id))
         if not lead.details or lead.row.status in OVER:
-            return [], [], [_attempted(served, _story(lead), call, "none")]
+            return _After(told=[_attempted(served, _story(lead), "none")])
+        if outcome != "opt_out" and (asked_for := _asked_back(lead)):
+            return _again(served, lead, legal_from(lead, max(asked_for, tx.now), self._rules), "callback")
         dialed = [attempt.dialed_at for attempt in history if attempt.dialed_at]
-        following = after_attempt(plan, served.n - served.base, outcome, tx.now, dialed)
-        callback = _asked_back(lead) if outcome != "opt_out" else None
-        match following:
-            case Over(why) if callback is None:
-                status = _STATUS_AFTER.get(outcome, "exhausted")
-                facts = [
-                    _attempted(served, lead.story(status=status), call, why),
-                    *(
-                        [LeadDisqualified(subject_id=lead.id, story=lead.story(status=status), call_id=call)]
-                        if status == "disqualified"
-                        else []
-                    ),
-                    LeadCadenceCompleted(
-                        subject_id=lead.id,
-                        story=lead.story(status=status),
-                        attempts_made=served.n,
-                        outcome=status,
-                        attempts_cancelled=0,
-                    ),
-                ]
-                return [], [(lead.id, status, None)], facts
-            case _:
-                earliest = _whole_minute(following.due_at) if isinstance(following, Next) else tx.now
-                due_at = legal_from(lead, max(callback, tx.now) if callback else earliest, self._rules)
-                paused = lead.row.status == "paused"
-                status = "paused" if paused else "scheduled"
-                story = lead.story(status=status)
-                facts = [
-                    _attempted(served, story, call, "retry"),
-                    LeadScheduled(
-                        subject_id=lead.id,
-                        story=story,
-                        attempt_no=served.n + 1,
-                        not_before=due_at,
-                        reason="callback" if callback else outcome,
-                    ),
-                ]
-                planned = Planned(
-                    lead_id=lead.id,
-                    # Its own campaign, also after a dial out of turn for another one.
-                    campaign_id=lead.row.campaign_id,
-                    n=served.n + 1,
-                    base=served.base,
-                    cadence_id=served.cadence_id,
-                    cadence_version=served.cadence_version,
-                    due_at=due_at,
-                    state="paused" if paused else "planned",
-                )
-                return [planned], [(lead.id, status, due_at)], facts
+        match after_attempt(plan, served.n - served.base, outcome, tx.now, dialed):
+            case Over(why):
+                return _over(served, lead, _STATUS_AFTER.get(outcome, "exhausted"), why)
+            case Next(_, earliest):
+                return _again(served, lead, legal_from(lead, _whole_minute(earliest), self._rules), outcome)
 
     def _wake(self, tx: Tx) -> None:
         tx.on_commit(lambda: self._wakeups.send("dial", tx.tenant))
@@ -250,12 +214,47 @@ def _story(lead: Lead) -> Story:
     return lead.story() if lead.details else Story(correlation=lead.shown_id)
 
 
-def _attempted(served: AttemptRow, story: Story, call: str, next_action: str) -> Fact:
+def _over(served: AttemptRow, lead: Lead, status: str, why: str) -> _After:
+    """No attempt follows: the lead is left in this status."""
+    common: dict[str, Any] = {"subject_id": lead.id, "story": lead.story(status=status)}
+    facts: list[Fact] = [_attempted(served, common["story"], why)]
+    if status == "disqualified":
+        facts.append(LeadDisqualified(**common, call_id=_call(served)))
+    facts.append(LeadCadenceCompleted(**common, attempts_made=served.n, outcome=status, attempts_cancelled=0))
+    return _After(facts, (lead.id, status, None))
+
+
+def _again(served: AttemptRow, lead: Lead, due_at: datetime, reason: str) -> _After:
+    """Another attempt follows at `due_at`; that of a paused lead waits."""
+    paused = lead.row.status == "paused"
+    status = "paused" if paused else "scheduled"
+    story = lead.story(status=status)
+    n = served.n + 1
+    planned = Planned(
+        lead_id=lead.id,
+        # Its own campaign, also after a dial out of turn for another one.
+        campaign_id=lead.row.campaign_id,
+        n=n,
+        base=served.base,
+        cadence_id=served.cadence_id,
+        cadence_version=served.cadence_version,
+        due_at=due_at,
+        state="paused" if paused else "planned",
+    )
+    scheduled = LeadScheduled(subject_id=lead.id, story=story, attempt_no=n, not_before=due_at, reason=reason)
+    return _After([_attempted(served, story, "retry"), scheduled], (lead.id, status, due_at), planned)
+
+
+def _call(served: AttemptRow) -> str:
+    return ids.show("call", cast(UUID, served.call_id))
+
+
+def _attempted(served: AttemptRow, story: Story, next_action: str) -> Fact:
     return LeadAttempted(
         subject_id=served.lead_id,
         story=story,
         attempt_no=served.n,
-        call_id=call,
+        call_id=_call(served),
         outcome=str(served.outcome),
         next_action=next_action,
     )
