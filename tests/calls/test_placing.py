@@ -125,8 +125,9 @@ async def test_an_order_that_was_kept_too_long_is_not_dialed_and_its_call_ends(
 
     assert platform.dialed == []
     assert await house.told(order.call_id) == ["call.started", "call.ended", "call.finalized"]
-    ended = (await house.envelope(order.call_id, "call.ended"))["data"]
-    assert (ended["end_reason"], ended["end_detail"], ended["ended_by"]) == ("cancelled", "order_too_old", "us")
+    ended = await house.envelope(order.call_id, "call.ended")
+    assert (ended["data"]["end_reason"], ended["data"]["end_detail"]) == ("cancelled", "order_too_old")
+    assert (ended["data"]["ended_by"], ended["actor"]["type"]) == ("us", "engine")
 
 
 async def test_an_order_is_not_sent_again_once_it_was_kept_too_long(house: House, platform: FakePlatform) -> None:

@@ -44,7 +44,8 @@ async def test_a_call_past_its_longest_duration_is_cut_off(
     await house.drain()
 
     assert (call, HangUp()) in platform.done
-    assert await house.end_reason(call) == "watchdog"
+    ended = await house.envelope(call, "call.ended")
+    assert (ended["data"]["end_reason"], ended["actor"]["type"]) == ("watchdog", "engine")
 
 
 async def test_a_slot_is_held_as_long_as_its_call_lives(house: House, floor: FakeFloor, minutes: Minutes) -> None:

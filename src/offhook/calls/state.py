@@ -225,9 +225,10 @@ def _end(call: Call, report: CallReport, at: datetime, before: list[Fact]) -> St
         opt_out=after.opt_out,
     )
     over = [*closing, ended, told.CallFinalized(**_say(after, at), complete=True, missing=[])]
-    # Who had us hang up did all this; the platform only obeyed.
-    by_name = [replace(fact, actor=why.asked_by) for fact in over] if why.asked_by else over
-    return after, [*before, *by_name]
+    # Who had us hang up did all this; the platform only obeyed. What no platform said, we did ourselves.
+    by_us = ENGINE if why.by == "us" and report.source in ("command", "reconciler") else None
+    actor = why.asked_by or by_us
+    return after, [*before, *(replace(fact, actor=actor) if actor else fact for fact in over)]
 
 
 def _after_the_end(call: Call, report: CallReport, at: datetime) -> Step:
