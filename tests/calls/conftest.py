@@ -1,5 +1,6 @@
 """A house with calls and nothing above them: a platform that does what the test says, and a floor with a few humans."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -51,6 +52,7 @@ class FakePlatform:
     place_raises: list[Exception] = field(default_factory=list)
     control_raises: list[Exception] = field(default_factory=list)
     breaks: Exception | None = None
+    hangs: bool = False
     answers: Kind = Kind.UNSURE
     while_placing: Any = None
 
@@ -78,6 +80,8 @@ class FakePlatform:
 
     async def status(self, ref: PlatformRef) -> CallReport:
         self._break()
+        if self.hangs:
+            await asyncio.Event().wait()
         return CallReport(key=f"poll:{ref.call_id}:{self.answers}", kind=self.answers, source="poll")
 
     async def health(self) -> Health:

@@ -3,6 +3,7 @@
 import pytest
 from tests.calls.conftest import A_TAG, FakeFloor, FakePlatform, House, Minutes
 
+from offhook.calls import errands
 from offhook.providers import Providers
 from offhook.providers.contract import ControlRefused, HangUp, Kind, Qualification
 
@@ -140,6 +141,19 @@ async def test_a_broken_adapter_keeps_nobody_from_ending_a_call_that_lasts_too_l
     assert await house.end_reason(call) == "watchdog"
     async with house.database.transaction(house.tenant) as tx:
         assert await tx.rows("select 1 from job where kind <> 'calls.hang_up'") == []
+
+
+async def test_an_adapter_that_never_answers_keeps_nobody_from_ending_a_call(
+    house: House, platform: FakePlatform, minutes: Minutes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errands, "ANSWER_S", 0.01)
+    call = await house.answered(max_duration_s=60)
+    platform.hangs = True
+
+    await minutes(3)
+    await house.drain()
+
+    assert await house.end_reason(call) == "watchdog"
 
 
 async def test_what_a_broken_adapter_raised_is_logged_by_type_and_place_and_not_by_its_text(

@@ -73,7 +73,7 @@ class Calls:
     def handlers(self) -> dict[str, Inside | Outside]:
         """The jobs of this room, for the runner."""
         return {
-            "calls.sweep": Inside(self._sweep.look),
+            "calls.sweep": Inside(self._sweep.look, endless=True),  # a call that nobody looks after holds a human
             "calls.ask": Outside(self._errands.ask),
             "calls.hang_up": Outside(self._errands.hang_up),
             "calls.transfer": Outside(self._errands.transfer),

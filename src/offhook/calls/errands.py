@@ -5,6 +5,7 @@ does not answer is tried again; what it refuses is a fact of its own. An adapter
 answered either: nothing that is ours to end waits for it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from uuid import UUID
 from offhook import jobs
 from offhook.calls.book import Book
 from offhook.calls.call import Call
+from offhook.calls.placing import ANSWER_S
 from offhook.calls.reports import Reports
 from offhook.db import Database, Tx
 from offhook.errors import is_away
@@ -166,7 +168,8 @@ async def _answer(at: _At, act: Callable[[VoiceProvider], Awaitable[T]]) -> T:
     if at.provider is None:
         raise PlatformAway
     try:
-        return await act(at.provider)
+        async with asyncio.timeout(ANSWER_S):
+            return await act(at.provider)
     except (ControlRefused, PlatformAway):
         raise
     except Exception as failure:

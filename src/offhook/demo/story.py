@@ -21,8 +21,8 @@ NINE = datetime(2026, 11, 23, 14, tzinfo=UTC)
 MAX_LIVE_TRANSFERS = 5
 NAME = "offhook demo"
 CADENCE = {"name": NAME, "gaps_s": [0, 4 * 3600, 24 * 3600], "attempts_per_day": 3, "attempts_in_all": 3}
-ACCOUNT = {"provider": "sandbox", "name": NAME, "settings": {"beat_s": 30}}
-"""A slow beat: what falls due together is done together, and twenty thousand calls fit into minutes."""
+ACCOUNT = {"provider": "sandbox", "name": NAME, "settings": {"beat_s": 60}}
+"""The slowest beat: what falls due together is done together, and twenty thousand calls fit into minutes."""
 SLICE = timedelta(minutes=15)
 DOWN_FROM = NINE + timedelta(minutes=30)
 DOWN_FOR = timedelta(minutes=10)

@@ -70,7 +70,7 @@ def _add_reads(api: APIRouter, door: Door, people: People, rules: RuleBook, time
         return await door.read(who, read)
 
     @api.get("/leads/{ref}/timeline", tags=["leads"])
-    async def timeline_(ref: str, who: Annotated[Caller, caller("leads:read")]) -> Response:
+    async def timeline_(ref: str, who: Annotated[Caller, caller("events:read")]) -> Response:
         async def read(tx: Tx) -> Answer:
             lead = await people.find(tx, ref)
             subjects = [lead.id, *await attempt_store.calls_of(tx, lead.id)]

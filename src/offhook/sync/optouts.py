@@ -63,6 +63,11 @@ class OptOuts:
         stop = Stop(identifiers, wish.channel, wish.scope, actor)
         return await self._take(tx, _OptOut(stop, lead.id if lead else None, wish.occurred_at, wish.evidence))
 
+    async def take_of_call(self, tx: Tx, call_id: UUID, actor: Actor) -> tuple[bool, dict[str, Any]]:
+        """`take` for the number at the far end of this call, whoever it is. Raises NotFound when there is no such call."""
+        number = Identifier("phone", await self._number_of_call(tx, call_id))
+        return await self._take(tx, _OptOut(Stop([number], "crm", actor=actor), None))
+
     async def heard(self, tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
         """Entails(CallOptOutDetected): the person said it in the call, whoever called whom.
 
@@ -86,9 +91,9 @@ class OptOuts:
     async def suppress_lead(
         self, tx: Tx, lead: Lead, source: str, actor: Actor, causation: UUID | None
     ) -> tuple[list[UUID], list[UUID]]:
-        """Suppress the lead's numbers and cut its open calls: (suppressions, calls). `causation` is what entails it."""
+        """Suppress how the lead is reached and cut its open calls: (suppressions, calls). `causation` is what entails it."""
         number = Identifier("phone", lead.row.number_tag)
-        stop = Stop([number], source, actor=actor, causation=causation)
+        stop = Stop([number, *_email_of(lead)], source, actor=actor, causation=causation)
         made = await suppress(tx, self._log, stop, tag_version=self._vault.tag_version)
         return made, list(await self._cut_calls(tx, number.tag, source))
 

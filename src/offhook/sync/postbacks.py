@@ -1,6 +1,7 @@
 """Post-backs: conversion, dnc, reconnect, disposition."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -169,6 +170,10 @@ class PostBacks:
         if said.type == "dnc" and said.phone:
             _, stopped = await self._opt_outs.take(tx, OptOutIn(channel="crm", phone=said.phone), post_back.actor)
             return _answer(id, None, cancelled=stopped["attempts_cancelled"], cut=len(stopped["calls_cut"]))
+        if said.type == "dnc" and said.call_id:
+            with suppress(NotFound):
+                _, stopped = await self._opt_outs.take_of_call(tx, ids.read("call", said.call_id), post_back.actor)
+                return _answer(id, None, cancelled=stopped["attempts_cancelled"], cut=len(stopped["calls_cut"]))
         return _answer(id, None, applied=False, reason="unknown_lead")
 
     async def _apply_to_erased(self, tx: Tx, post_back: _PostBack, lead: Lead) -> dict[str, Any]:
