@@ -1,10 +1,11 @@
 """A list reads about as many rows as it shows, however many others there are: of the tenant, and of its neighbours."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import psycopg
 import pytest
+from tests.db.explaining import Explaining
 
 from offhook import ids
 from offhook.calls import store as calls
@@ -93,24 +94,11 @@ async def test_a_list_reads_no_more_than_what_may_be_in_it(database: Database, t
 
 async def rows_read(tx: Tx, read: Read) -> dict[str, int]:
     """How many rows of each table the statement of `read` looks at, those it passes over too."""
-    plans: list[Any] = []
-
-    async def explained(query: Any, params: Any = None) -> list[Any]:
-        answer = await tx.connection.execute("explain (analyze, timing off, format json) " + query, params)
-        plans.extend((await answer.fetchall())[0][0])
-        return []
-
-    async def explained_row(query: Any, params: Any = None) -> None:
-        await explained(query, params)
-
-    tx.rows, tx.row = explained, explained_row  # type: ignore[method-assign]
-    await read(tx)
-    tables: dict[str, int] = {}
-    left = [plan["Plan"] for plan in plans]
-    while left:
-        node = left.pop()
-        left += node.get("Plans", [])
+    explaining = Explaining(tx)
+    await read(explaining)
+    tables: Counter[str] = Counter()
+    for node in explaining.nodes:
         if table := node.get("Relation Name"):
             passed_over = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-            tables[table] = tables.get(table, 0) + round((node["Actual Rows"] + passed_over) * node["Actual Loops"])
+            tables[table] += round((node["Actual Rows"] + passed_over) * node["Actual Loops"])
     return tables

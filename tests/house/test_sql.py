@@ -15,6 +15,7 @@ ARRAYS_AS_TEXT = {"bench/store.py"}
 _SQL = re.compile(r"\b(select\s.+?\sfrom|insert\s+into|update\s+\w+(\s+\w+)?\s+set|delete\s+from)\s", re.DOTALL)
 _WRITTEN = re.compile(r"(?:\binsert\s+into|\bdelete\s+from|(?<!for )(?<!no key )(?<!do )\bupdate)\s+(?!set\b)(\w+)")
 _OWNED = re.compile(r"^-- owner: (\w+)\n(?:-- .*\n)*create table (\w+)", re.MULTILINE)
+_SEED = re.compile(r"hashtextextended\(.+?, (\d+)\)")
 _ARRAY_AS_TEXT = re.compile(r"\b(any|all|some|unnest|cardinality|array_position)\(\s*%(\(\w+\))?[st]")
 
 
@@ -58,6 +59,16 @@ def test_arrays_travel_to_the_database_as_bytes() -> None:
     as_text = {source.name for source in sources() if any(map(_ARRAY_AS_TEXT.search, source.strings))}
 
     assert as_text - ARRAYS_AS_TEXT == set()
+
+
+def test_no_two_rooms_take_turns_by_the_same_number() -> None:
+    """An advisory lock is known by a hash and its seed; where two rooms shared a seed, one might wait for the other."""
+    rooms: dict[str, set[str]] = {}
+    for source in sources():
+        for seed in _SEED.findall(source.text):
+            rooms.setdefault(seed, set()).add(source.name)
+    assert rooms
+    assert {seed: paths for seed, paths in rooms.items() if len(paths) > 1} == {}
 
 
 @pytest.mark.parametrize(

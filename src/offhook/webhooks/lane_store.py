@@ -69,13 +69,13 @@ async def insert(tx: Tx, generation: int, rows: Sequence[tuple[Addressed, UUID]]
 async def holding(tx: Tx) -> None:
     """Before anything is held: whoever releases what is held waits until this transaction is over, or was before it."""
     await tx.run(
-        "select pg_advisory_xact_lock_shared(hashtextextended(%(tenant)s::text, 5))", {"tenant": tx.tenant.word}
+        "select pg_advisory_xact_lock_shared(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word}
     )
 
 
 async def releasing(tx: Tx) -> None:
     """Before what is held is released: everything held until now is seen, and whoever holds next sees who is released."""
-    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 5))", {"tenant": tx.tenant.word})
+    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word})
 
 
 @dataclass(frozen=True, slots=True)
