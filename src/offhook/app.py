@@ -19,6 +19,7 @@ from offhook.http.limits import Limits
 from offhook.http.middleware import Gate
 from offhook.http.openapi import completed
 from offhook.http.problems import tell
+from offhook.http.straight import ways_of
 from offhook.settings import Settings
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
@@ -40,6 +41,7 @@ def build_app(
         limits=Limits(access.leases_of(database)),
         max_body_bytes=settings.max_body_bytes,
         body_limits={IMPORT_PATH: settings.max_import_bytes},
+        ways=ways_of(routers),
     )
     for failure in (OffhookError, RequestValidationError, HTTPException):
         app.add_exception_handler(failure, tell)

@@ -44,16 +44,21 @@ def caller(scope: str) -> Any:
     """A FastAPI dependency: the Caller, who bears `scope`. Raises Unauthenticated or Forbidden naming the scope."""
 
     async def who(request: Request) -> Caller:
-        found: Caller | None = getattr(request.state, "caller", None)
-        if found is None:
-            raise no_api_key()
-        if not found.may(scope):
-            raise Forbidden("missing_scope", f"This key lacks the scope {scope}.", param=scope)
-        if request.method != "GET":
-            await _refuse_half_characters(request)
-        return found
+        return await admitted(request, scope)
 
     return Depends(who)
+
+
+async def admitted(request: Request, scope: str) -> Caller:
+    """Who asks, if they bear `scope` and what they say can be kept. Raises Unauthenticated, Forbidden or Invalid."""
+    found: Caller | None = getattr(request.state, "caller", None)
+    if found is None:
+        raise no_api_key()
+    if not found.may(scope):
+        raise Forbidden("missing_scope", f"This key lacks the scope {scope}.", param=scope)
+    if request.method != "GET":
+        await _refuse_half_characters(request)
+    return found
 
 
 Work = Callable[[Tx], Awaitable[Answer]]

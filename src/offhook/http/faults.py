@@ -56,16 +56,31 @@ def faults_of(complaints: Iterable[Mapping[str, Any]], model: Any = None) -> lis
     return [_fault(complaint, model) for complaint in complaints]
 
 
-def malformed_json(text: str, at: int, why: str) -> Fault:
-    """The fault of a body that is not JSON; `at` counts characters from its beginning."""
+def malformed_json(text: str, at: int, why: str, where: str = "body") -> Fault:
+    """The fault of a body, or of another text, that is not JSON; `at` counts characters from its beginning."""
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    return Fault("body", "malformed_json", f"The body is not JSON: line {line}, column {column}: {why}.")
+    return Fault(where, "malformed_json", f"The {where} is not JSON: line {line}, column {column}: {why}.")
 
 
-def malformed_utf8(body: bytes, at: int) -> Fault:
-    """The fault of a body that is not UTF-8; `at` counts bytes."""
+def malformed_utf8(body: bytes, at: int, where: str = "body") -> Fault:
+    """The fault of a body, or of another text, that is not UTF-8; `at` counts bytes."""
     line, column = body.count(b"\n", 0, at) + 1, at - body.rfind(b"\n", 0, at)
-    return Fault("body", "malformed_json", f"The body is not UTF-8: line {line}, byte {column} of the line.")
+    return Fault(where, "malformed_json", f"The {where} is not UTF-8: line {line}, byte {column} of the line.")
+
+
+def missing(where: str = "body") -> Fault:
+    """The fault of what is not there."""
+    return Fault(where, *_CODES["missing"])
+
+
+def not_sent_as_json() -> Fault:
+    """The fault of a body whose type is another, whatever it holds."""
+    return Fault("body", "wrong_type", "Send JSON, with Content-Type: application/json.")
+
+
+def nested_too_deeply(where: str = "body") -> Fault:
+    """The fault of a JSON text that no reader can follow."""
+    return Fault(where, "malformed_json", f"The {where} is not JSON: it is nested too deeply.")
 
 
 def _fault(complaint: Mapping[str, Any], model: Any) -> Fault:

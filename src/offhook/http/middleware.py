@@ -16,6 +16,7 @@ from offhook.errors import Unauthenticated
 from offhook.http.door import Caller, no_api_key
 from offhook.http.limits import Allowance, Limits
 from offhook.http.problems import problem, request_id
+from offhook.http.straight import Ways
 from offhook.http.versions import API, HEADER, NEWEST, version_of
 from offhook.log import get
 from offhook.metrics import request_seconds
@@ -27,7 +28,7 @@ Authenticate = Callable[[str], Awaitable[Caller | None]]
 
 
 class Gate:
-    """The middleware. `body_limits` names the paths that take other than `max_body_bytes`."""
+    """The middleware. `body_limits` names the paths that take other than `max_body_bytes`, `ways` those that need no router."""
 
     def __init__(
         self,
@@ -37,12 +38,14 @@ class Gate:
         limits: Limits,
         max_body_bytes: int,
         body_limits: Mapping[str, int],
+        ways: Ways,
     ) -> None:
         self._app = app
         self._authenticate = authenticate
         self._limits = limits
         self._max_body_bytes = max_body_bytes
         self._body_limits = body_limits
+        self._ways = ways
         self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._log = get("http")
 
@@ -79,7 +82,8 @@ class Gate:
                 passage.allowance = self._limits.spend(who) or await self._limits.take(who)
             else:  # before its body is read: a form is written to the disk first and asked for its key then
                 raise no_api_key()
-        await self._app(scope, receive if declared.isdigit() else _counted(receive, limit), passage.send)
+        onward = self._ways.get((scope["method"], path), self._app)
+        await onward(scope, receive if declared.isdigit() else _counted(receive, limit), passage.send)
 
     async def _who(self, authorization: bytes) -> Caller:
         kind, _, key = authorization.partition(b" ")

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from offhook import log
 from offhook.errors import Conflict, Fault, Invalid, OffhookError, TooMany, Unauthenticated, Unavailable
 from offhook.http.answer import Answer
-from offhook.http.faults import faults_of, malformed_json, malformed_utf8
+from offhook.http.faults import faults_of, malformed_json, malformed_utf8, nested_too_deeply, not_sent_as_json
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request at hand: the answer, its problem and the log share it."""
@@ -128,6 +128,8 @@ def _invalid(failure: RequestValidationError, body_model: Any) -> Invalid:
     if complaints[0]["type"] == "json_invalid":
         at, why = complaints[0]["loc"][1], complaints[0]["ctx"]["error"]
         return Invalid([malformed_json(str(failure.body), int(at), why)], status=400)
+    if isinstance(failure.body, bytes):
+        return Invalid([not_sent_as_json()])
     faults = []
     for complaint in complaints:
         where, *place = complaint["loc"]
@@ -153,7 +155,7 @@ def _plain_http(failure: HTTPException) -> Problem:
     if isinstance(cause, UnicodeDecodeError):
         return _ours(Invalid([malformed_utf8(cause.object, cause.start)], status=400))
     if isinstance(cause, RecursionError | json.JSONDecodeError):
-        return _ours(Invalid([malformed_json("", 0, "it is nested too deeply")], status=400))
+        return _ours(Invalid([nested_too_deeply()], status=400))
     status = failure.status_code
     code, detail = _HTTP_CODES.get(status, ("bad_request", "The request cannot be understood."))
     return Problem(status, code, HTTPStatus(status).phrase, detail, headers=failure.headers or {})

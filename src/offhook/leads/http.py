@@ -17,7 +17,9 @@ from offhook.errors import Fault, Invalid
 from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.batch import RolledBack
+from offhook.http.bodies import json_of, sent
 from offhook.http.problems import problem
+from offhook.http.straight import StraightRouter
 from offhook.http.wire import is_ndjson
 from offhook.leads import store
 from offhook.leads.chunks import Chunks
@@ -58,7 +60,7 @@ def router(
     door: Door, database: Database, leads: Leads, people: People, imports: Imports, erasures: Erasures
 ) -> APIRouter:
     """The routes under /v1/leads."""
-    api = APIRouter(prefix="/v1/leads", tags=["leads"])
+    api = StraightRouter(prefix="/v1/leads", tags=["leads"])
     _add_door(api, door, database, leads)
     _add_import(api, door, imports)
     _add_reading(api, door, people)
@@ -66,12 +68,15 @@ def router(
     return api
 
 
-def _add_door(api: APIRouter, door: Door, database: Database, leads: Leads) -> None:
+def _add_door(api: StraightRouter, door: Door, database: Database, leads: Leads) -> None:
     """Where leads come in: one, many, or for a look only. Single leads share their commits."""
     group: GroupCommit[LeadIn, Ingested] = GroupCommit(database, leads.ingest)
 
-    @api.post("", status_code=201, responses={200: {"description": "The reference is known: the first lead stands."}})
-    async def create(request: Request, lead: LeadIn, who: Annotated[Caller, caller("leads:write")]) -> Response:
+    known = {200: {"description": "The reference is known: the first lead stands."}}
+
+    @api.straight("POST", "", "leads:write", LeadIn, status_code=201, responses=known)
+    async def create(request: Request, who: Caller) -> Response:
+        lead = await sent(request, LeadIn)
         if "idempotency-key" in request.headers:
             return await unraced(
                 lambda: door.write(request, who, lambda tx: _create_one(tx, leads, lead)), Raced, again=RACES
@@ -257,23 +262,15 @@ def _bodies(content: bytes, content_type: str) -> tuple[list[object], bool]:
     """The leads of a batch: bare, a line each (NDJSON), or as operations; and whether all are to be taken in or none."""
     atomic = False
     if is_ndjson(content_type):
-        bodies = [_parse(line, f"line {n}") for n, line in enumerate(content.splitlines(), start=1) if line.strip()]
+        bodies = [json_of(line, f"line {n}") for n, line in enumerate(content.splitlines(), start=1) if line.strip()]
     else:
-        batch = Batch.read(_parse(content, "body"))
+        batch = Batch.read(json_of(content))
         bodies, atomic = [_body(operation, i) for i, operation in enumerate(batch.operations)], batch.atomic
     if len(bodies) > MOST_IN_BATCH:
         raise Invalid(
             [Fault("operations", "too_many", f"A batch takes {MOST_IN_BATCH} leads at most; import a file for more.")]
         )
     return bodies, atomic
-
-
-def _parse(text: bytes, where: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as wrong:
-        detail = f"The {where} is not JSON: {wrong.msg} at column {wrong.colno}."
-        raise Invalid([Fault(where, "malformed_json", detail)], status=400) from None
 
 
 def _body(operation: object, index: int) -> object:
@@ -285,7 +282,7 @@ def _body(operation: object, index: int) -> object:
 
 
 def _mapping(text: str) -> FieldMapping:
-    mapping = _parse(text.encode(), "mapping")
+    mapping = json_of(text.encode(), "mapping")
     if not isinstance(mapping, dict) or not all(isinstance(source, str | dict) for source in mapping.values()):
         raise Invalid(
             [Fault("mapping", "wrong_type", "Send a JSON object: field of the lead to column, or to a constant.")]
