@@ -63,19 +63,21 @@ class EngineTx:
     def __init__(self, connection: Connection, wall: datetime) -> None:
         self.connection = connection
         self.wall = wall
+        # One for all its statements, each of which takes its answer before the next: making one is a fifth of a short one.
+        self._cursor = connection.cursor(binary=True)
         self._on_commit: list[Callable[[], None]] = []
 
     async def run(self, query: LiteralString, params: Params = None) -> int:
         """Execute; the number of rows it touched."""
-        return (await self.connection.execute(query, params, binary=True)).rowcount
+        return (await self._cursor.execute(query, params)).rowcount
 
     async def rows(self, query: LiteralString, params: Params = None) -> list[TupleRow]:
         """Every row of the answer, as tuples."""
-        return await (await self.connection.execute(query, params, binary=True)).fetchall()
+        return await (await self._cursor.execute(query, params)).fetchall()
 
     async def row(self, query: LiteralString, params: Params = None) -> TupleRow | None:
         """The first row, or None when there is none."""
-        return await (await self.connection.execute(query, params, binary=True)).fetchone()
+        return await (await self._cursor.execute(query, params)).fetchone()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

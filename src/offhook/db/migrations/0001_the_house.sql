@@ -672,7 +672,9 @@ end $$;
 -- Young tables grow from nothing to thousands of rows in seconds, and plans made for empty ones are ruinous. This looks
 -- sooner than autovacuum does, at each fourfold growth and no oftener, for every plan that reads the table is then made
 -- anew by every connection; tables past a million rows are left to autovacuum, and so are those that only change.
-create function refresh_statistics() returns int language plpgsql security definer set search_path = public, pg_temp as $$
+-- A tenth of the usual sample: our plans need to know how large a table is and little more, and its pages cost the disk.
+create function refresh_statistics() returns int language plpgsql security definer set search_path = public, pg_temp
+ set default_statistics_target = 10 as $$
 declare
   young text;
   refreshed int := 0;
