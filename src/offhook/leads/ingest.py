@@ -25,7 +25,7 @@ from offhook.leads.people import email_tag, preflight_of, story
 from offhook.leads.preflight import Campaign, Candidate, Check, CheckResult, Preflight, run
 from offhook.leads.store import Row
 from offhook.leads.wire import LeadIn
-from offhook.phone import NotAPhone, masked, parse
+from offhook.phone import NotAPhone, Phone, masked, parse
 from offhook.privacy import PersonKey, Vault
 
 FindCampaigns = Callable[[Tx, Sequence[str | None]], Awaitable[dict[str | None, Campaign]]]
@@ -113,12 +113,14 @@ class Leads:
         if campaign is None:
             return Refused(_no_campaign(lead.campaign_id))
         address, email = lead.contact.address, (lead.contact.email or "").strip()
+        payload = lead.model_dump(mode="json")
         return Candidate(
             lead,
             ids.new(),
             phone,
+            details=_details(payload, phone),
             ref_tag=self._vault.tag(tx.tenant, "ref", lead.client_ref_id),
-            payload_tag=self._vault.tag(tx.tenant, "payload", _canonical(lead)),
+            payload_tag=self._vault.tag(tx.tenant, "payload", orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)),
             number_tag=self._vault.tag(tx.tenant, "phone", phone.e164),
             email_tag=email_tag(self._vault, tx, email) if email else None,
             location=locate(phone, state=address.state if address else None),
@@ -132,12 +134,11 @@ class Leads:
         operational = await self._vault.keys(tx, [candidate.id for candidate in fresh])
         evidence = await self._vault.keys(tx, [candidate.id for candidate in fresh], "evidence")
         pairs = list(zip(fresh, matrices, strict=True))
-        details = {candidate.id: _details(candidate) for candidate in fresh}
-        rows = [_row(tx, c, m, details[c.id], _present(operational[c.id]), _present(evidence[c.id])) for c, m in pairs]
+        rows = [_row(tx, c, m, _present(operational[c.id]), _present(evidence[c.id])) for c, m in pairs]
         claims = [(candidate.number_tag, candidate.id) for candidate, matrix in pairs if matrix.decision != "reject"]
         if not await store.insert(tx, rows, claims):
             raise Raced("raced", "The same lead came in twice at the same moment; send it again.")
-        facts = [_came_in(tx, candidate, matrix, details[candidate.id]) for candidate, matrix in pairs]
+        facts = [_came_in(tx, candidate, matrix) for candidate, matrix in pairs]
         await self._log.append(tx, facts, born=[candidate.id for candidate in fresh])
 
     async def _tell_duplicates(
@@ -183,10 +184,6 @@ class Leads:
         return Duplicate(later[candidate.id])
 
 
-def _canonical(lead: LeadIn) -> bytes:
-    return orjson.dumps(lead.model_dump(), option=orjson.OPT_SORT_KEYS)
-
-
 def _no_campaign(ref: str | None) -> OffhookError:
     if ref is None:
         return Conflict(
@@ -221,10 +218,10 @@ def _as_duplicate(check: CheckResult) -> CheckResult:
     return CheckResult(check.name, "block", "DUPLICATE_PHONE", check.rule, "Another lead has this number.")
 
 
-def _details(candidate: Candidate) -> dict[str, Any]:
-    lead = candidate.lead.model_dump(mode="json", exclude={"campaign_id"})
-    lead["contact"]["phone"] = candidate.phone.e164
-    return lead
+def _details(payload: dict[str, Any], phone: Phone) -> dict[str, Any]:
+    """What is kept of a lead: what the CRM sent, with its number as everybody writes it."""
+    kept = {name: value for name, value in payload.items() if name != "campaign_id"}
+    return {**kept, "contact": {**payload["contact"], "phone": phone.e164}}
 
 
 def _born(tx: Tx, candidate: Candidate, matrix: Preflight) -> tuple[str, datetime | None]:
@@ -243,12 +240,11 @@ def _row(
     tx: Tx,
     candidate: Candidate,
     matrix: Preflight,
-    details: dict[str, Any],
     operational: PersonKey,
     evidence: PersonKey,
 ) -> dict[str, Any]:
     place = candidate.location
-    kept = orjson.dumps({"phone": candidate.phone.e164, "consent": details["consent"]})
+    kept = orjson.dumps({"phone": candidate.phone.e164, "consent": candidate.details["consent"]})
     status, next_attempt_at = _born(tx, candidate, matrix)
     return {
         "id": candidate.id,
@@ -265,7 +261,7 @@ def _row(
             [check.name, check.result, check.code, check.rule, check.detail, check.until and check.until.isoformat()]
             for check in matrix.checks
         ],
-        "details": operational.seal(orjson.dumps(details), b"lead.details"),
+        "details": operational.seal(orjson.dumps(candidate.details), b"lead.details"),
         "evidence": evidence.seal(kept, b"lead.evidence"),
     }
 
@@ -276,10 +272,10 @@ def _present(key: object) -> PersonKey:
     return key
 
 
-def _came_in(tx: Tx, candidate: Candidate, matrix: Preflight, details: dict[str, Any]) -> Fact:
+def _came_in(tx: Tx, candidate: Candidate, matrix: Preflight) -> Fact:
     status = {"accept": "accepted", "hold": "held", "reject": "rejected"}[matrix.decision]
     zones = getattr(candidate.location, "zones", ())
-    about = story(candidate.id, details, status, zones)
+    about = story(candidate.id, candidate.details, status, zones)
     ref = candidate.lead.client_ref_id
     if matrix.decision == "reject":
         return LeadRejected(subject_id=candidate.id, story=about, client_ref_id=ref, codes=matrix.codes)

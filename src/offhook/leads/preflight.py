@@ -53,6 +53,8 @@ class Candidate:
     lead: LeadIn
     id: UUID
     phone: Phone
+    details: dict[str, Any]
+    """What is kept of it, as JSON."""
     ref_tag: bytes
     payload_tag: bytes
     number_tag: bytes
