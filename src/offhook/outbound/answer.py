@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Lost = Literal[
     "dns", "connect_refused", "connect_timeout", "tls", "timeout", "reset", "refused_address", "refused_url", "protocol"
@@ -20,8 +20,7 @@ class Request:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """Milliseconds. `first_byte` and `total` count from the start; `dns`, `connect` and `tls` are durations.
 
     A phase that was not needed (a kept connection, a cached name, plain HTTP) took 0.0; None: nobody measured it.

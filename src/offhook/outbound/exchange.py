@@ -1,7 +1,6 @@
 """One request on one session: from the first byte sent to an Answer or a NoAnswer. Reads no more than the caps."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from functools import lru_cache
 from time import perf_counter
 
@@ -35,8 +34,11 @@ async def exchange(session: aiohttp.ClientSession, url: URL, request: Request, w
             allow_redirects=False,
         )
         watch.head = perf_counter()
-        with closing(response):  # an answer read to its end has given its connection back by then
-            body, truncated = await _read(response)
+        try:
+            body, truncated = await _read(response.content)
+        finally:
+            if not response.closed:  # an answer read to its end has given its connection back by then
+                response.close()
         return Answer(response.status, _kept(response.headers), body, truncated, watch.reading())
     except (aiohttp.ClientError, OSError) as error:
         return NoAnswer(*_tell(error), watch.reading())
@@ -48,9 +50,8 @@ def _limits(timeout_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s / 2, _CONNECT_S), ceil_threshold=3600)
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    content = response.content
-    body = await content.read(BODY_CAP + 1)
+async def _read(content: aiohttp.StreamReader) -> tuple[bytes, bool]:
+    body = b""
     while len(body) <= BODY_CAP and not content.at_eof():
         body += await content.read(BODY_CAP + 1 - len(body))
     return body[:BODY_CAP], len(body) > BODY_CAP

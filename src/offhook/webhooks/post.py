@@ -1,8 +1,8 @@
 """One request to one endpoint: whether it may still be made, what it says, and what its answer comes to."""
 
 import random
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from offhook import ids
@@ -88,8 +88,7 @@ class Post:
                 return Dead(due.reason) if isinstance(due, Spent) else Again(due)
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(NamedTuple):
     """What a try's headers tell, but for the signature."""
 
     webhook_id: str
@@ -133,7 +132,6 @@ def _tombstone(parcel: Parcel) -> bytes:
 def _tried(parcel: Parcel, answer: Answer | NoAnswer, wall: datetime, *, tombstone: bool) -> Try:
     answered = None if isinstance(answer, NoAnswer) else answer
     code, text = _error(answer)
-    timing = answer.timing_ms
     return Try(
         parcel=parcel,
         at=wall + parcel.offset,
@@ -141,7 +139,7 @@ def _tried(parcel: Parcel, answer: Answer | NoAnswer, wall: datetime, *, tombsto
         status_code=answered.status if answered else None,
         error_code=code,
         error_text=text,
-        timing_ms=(timing.dns, timing.connect, timing.tls, timing.first_byte, timing.total),
+        timing_ms=answer.timing_ms,
         tombstone=tombstone,
         # A receiver may answer with what it knows of the person, and there is no key left to seal that under.
         response=response.pack(answered) if answered and not tombstone else None,

@@ -98,9 +98,10 @@ def judge(outcome: Answer | NoAnswer, wall: datetime, final: Collection[int] = (
     """
     if isinstance(outcome, NoAnswer):
         return TryAgain(outcome.code)
-    status, why = outcome.status, f"http_{outcome.status}"
+    status = outcome.status
     if 200 <= status < 300:
         return Delivered()
+    why = f"http_{status}"
     if status == 410 or (400 <= status < 500 and status in final):
         return Refused(why, disables=status == 410)
     if status in (429, 503):
