@@ -55,7 +55,7 @@ class Queues:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._lanes: dict[UUID, Lane] = {}
-        self._turns: deque[UUID] = deque()
+        self._turns: deque[Lane] = deque()
         self.held = 0
         """Parcels in memory: waiting, under way, or with a result that is not yet written."""
 
@@ -73,20 +73,21 @@ class Queues:
     def put(self, parcels: Iterable[Parcel], since: float) -> None:
         """Let them wait for their turn."""
         for parcel in parcels:
-            lane = self._lanes.setdefault(parcel.endpoint, Lane())
+            lane = self._lanes.get(parcel.endpoint)
+            if lane is None:
+                lane = self._lanes[parcel.endpoint] = Lane()
             (lane.retries if parcel.tries else lane.first).append((parcel, since))
             self.held += 1
-            self._list(parcel.endpoint, lane)
+            self._list(lane)
 
     def take(self) -> Waiting | None:
         """Whose turn it is; None when nothing may be sent now. `answered` must follow."""
         while self._turns:
-            endpoint = self._turns.popleft()
-            lane = self._lanes[endpoint]
+            lane = self._turns.popleft()
             lane.listed = False
             if lane.ready:
                 waiting = lane.take()
-                self._list(endpoint, lane)
+                self._list(lane)
                 return waiting
         return None
 
@@ -95,7 +96,7 @@ class Queues:
         lane = self._lanes[parcel.endpoint]
         lane.in_flight -= 1
         lane.allowed = min(lane.allowed + 1, MOST_IN_FLIGHT) if quickly else max(lane.allowed // 2, 1)
-        self._list(parcel.endpoint, lane)
+        self._list(lane)
 
     def recorded(self, count: int) -> None:
         """The results of that many parcels are written: they are no longer in memory."""
@@ -109,7 +110,7 @@ class Queues:
             lane.retries.clear()
         return parcels
 
-    def _list(self, endpoint: UUID, lane: Lane) -> None:
+    def _list(self, lane: Lane) -> None:
         if lane.ready and not lane.listed:
             lane.listed = True
-            self._turns.append(endpoint)
+            self._turns.append(lane)
