@@ -33,7 +33,9 @@ class Claims:
 
     async def claim(self, tenant: Tenant | None, room: Callable[[UUID], int], *, but: Collection[Tenant] = ()) -> Claim:
         """What is due now, of one tenant when one is named, of none in `but`; up to `room` of each endpoint."""
-        async with self._database.engine() as tx:
+        # Looking changes nothing and claiming is one statement, so they need no transaction around them. What was claimed
+        # by a statement whose answer is lost waits for the end of its lease, as after a lost commit.
+        async with self._database.engine_each() as tx:
             waiting = [one for one in await lane_store.waiting(tx, tenant) if one.tenant not in but]
             wanted = {endpoint.endpoint: max(room(endpoint.endpoint), 0) for endpoint in waiting}
             claimed = (
@@ -44,22 +46,24 @@ class Claims:
         return Claim(self._parcels(waiting, claimed), short)
 
     def _parcels(self, waiting: Sequence[Waiting], claimed: Sequence[Claimed]) -> list[Parcel]:
-        ahead = {endpoint.endpoint: endpoint.ahead for endpoint in waiting}
+        known = {one.endpoint: one for one in waiting}
+        opened = _Opened(self._vault)
         parcels = []
         for row in claimed:
+            endpoint = known[row.endpoint]
             try:
-                message = self._message(row)
+                message = opened.message(endpoint.tenant, row)
             except OffhookError as failure:
                 # A key ring that lacks an epoch is mended by the operator; until then the delivery waits, lease by lease.
                 get("webhooks").error("cannot_open", delivery=row.delivery.hex, code=failure.code)
                 continue
             parcels.append(
                 Parcel(
-                    tenant=row.tenant,
+                    tenant=endpoint.tenant,
                     delivery=row.delivery,
-                    endpoint=row.endpoint,
+                    endpoint=endpoint.endpoint,
                     message=message,
-                    offset=ahead[row.endpoint],
+                    offset=endpoint.ahead,
                     leased_until=row.leased_until,
                     fence=row.fence,
                     tries=row.tries,
@@ -70,10 +74,22 @@ class Claims:
             )
         return parcels
 
-    def _message(self, row: Claimed) -> Message:
-        key = self._key(row)
+
+class _Opened:
+    """The events of one claim, each opened once for all its endpoints, and each person's key for all their events."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._messages: dict[UUID, Message] = {}
+        self._keys: dict[UUID, PersonKey] = {}
+
+    def message(self, tenant: Tenant, row: Claimed) -> Message:
+        """The event of this row. Raises OffhookError when it cannot be opened."""
+        if (known := self._messages.get(row.event)) is not None:
+            return known
+        key = self._key(tenant, row)
         erased = row.person is not None and key is None
-        return Message(
+        message = self._messages[row.event] = Message(
             id=row.event,
             shown_id=ids.show("evt", row.event),
             type=row.type,
@@ -85,8 +101,12 @@ class Claims:
             key=key,
             body=None if erased else key.open(row.body, row.event.bytes) if key else row.body,
         )
+        return message
 
-    def _key(self, row: Claimed) -> PersonKey | None:
+    def _key(self, tenant: Tenant, row: Claimed) -> PersonKey | None:
         if row.person is None or row.epoch is None or row.wrapped is None:
             return None
-        return self._vault.unwrap(row.tenant, row.person, "operational", row.epoch, row.wrapped)
+        if (known := self._keys.get(row.person)) is not None:
+            return known
+        key = self._keys[row.person] = self._vault.unwrap(tenant, row.person, "operational", row.epoch, row.wrapped)
+        return key

@@ -7,7 +7,7 @@ sub-selects for joins. A held row is due at infinity, so that a backlog of them 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import EngineTx, Tenant, Tx
@@ -115,11 +115,9 @@ async def waiting(tx: EngineTx, tenant: Tenant | None) -> list[Waiting]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A due row that is ours until `leased_until`, with its event as stored and its person's wrapped key."""
 
-    tenant: Tenant
     delivery: UUID
     endpoint: UUID
     event: UUID
@@ -147,7 +145,7 @@ CLAIM = (
     "  cross join lateral (select delivery_id from due where endpoint_id = e.id and due_at <= now() + e.ahead"
     "   and (leased_until is null or leased_until < now()) order by due_at limit e.room for update skip locked) x),"
     " u as (update due set leased_until = now() + %(lease)s, fence = fence + 1 where delivery_id = any(array(select delivery_id from c)) returning *)"
-    " select u.workspace_id, u.environment, u.delivery_id, u.endpoint_id, u.event_id, u.leased_until, u.fence, u.tries,"
+    " select u.delivery_id, u.endpoint_id, u.event_id, u.leased_until, u.fence, u.tries,"
     "  case when u.first_try_at is null then 0 when not u.replay then u.tries else"
     "   (select count(*) from try t where t.delivery_id = u.delivery_id and t.at >= u.first_try_at)::int end,"
     "  u.first_try_at, u.replay, v.type, v.subject_type, v.subject_id, v.sequence, v.occurred_at, v.person_id, v.body, k.epoch, k.wrapped"
@@ -170,7 +168,7 @@ async def claim(tx: EngineTx, wanted: Sequence[tuple[Waiting, int]]) -> list[Cla
             "lease": LEASE,
         },
     )
-    return [Claimed(Tenant(workspace, environment), *rest) for workspace, environment, *rest in rows]
+    return [Claimed._make(row) for row in rows]
 
 
 _INSERT_TRIES = (
