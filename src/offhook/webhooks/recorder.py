@@ -9,8 +9,9 @@ what cannot be written alone either, or takes too long, is left to its lease: th
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from uuid import UUID
 
 from offhook.db import Database, EngineTx, Tenant
 from offhook.errors import is_away
@@ -25,6 +26,7 @@ from offhook.webhooks.schedule import Delivered
 BATCH = 500
 GATHER_S = 0.005
 _AWAY_S = 0.5
+_OWN_ROW = Delivered | Again | Left
 _SINGLY_S = 30.0
 """How long the members of a batch that failed are written one by one, each its slow statement; the rest is a batch again."""
 
@@ -92,8 +94,8 @@ class Recorder:
             await self._write([result])
 
     async def _record(self, batch: Sequence[Result]) -> None:
-        await self._settle([result for result in batch if isinstance(result.outcome, Delivered | Again | Left)])
-        for tenant, results in _by_tenant(result for result in batch if self._changes_more(result)).items():
+        await self._settle([result for result in batch if isinstance(result.outcome, _OWN_ROW)])
+        for tenant, results in _by_tenant(self._changing_more(batch)).items():
             async with self._database.transaction(tenant) as tx:
                 await self._endings.conclude(tx, results)
 
@@ -117,16 +119,23 @@ class Recorder:
         later = result.outcome if isinstance(result.outcome, Again) else None
         return tried, sealed_response(self._vault, tx, tried), later
 
-    def _changes_more(self, result: Result) -> bool:
-        match result.outcome:
-            case Left():
-                return False
-            case Delivered():
-                book = self._directory.known(result.parcel.tenant)
-                endpoint = book.endpoints.get(result.parcel.endpoint) if book else None
-                # Not known means that it has just changed, so it may have been in trouble.
-                return endpoint is None or endpoint.troubled
-        return True
+    def _changing_more(self, batch: Sequence[Result]) -> list[Result]:
+        # In the order in which they came, for that is what the health of an endpoint is judged by.
+        told = {one.parcel.endpoint: one.parcel.tenant for one in batch if isinstance(one.outcome, Delivered)}
+        troubled = {endpoint for endpoint, tenant in told.items() if self._is_troubled(tenant, endpoint)}
+        return [one for one in batch if _is_more(one, troubled)]
+
+    def _is_troubled(self, tenant: Tenant, endpoint: UUID) -> bool:
+        book = self._directory.known(tenant)
+        known = book.endpoints.get(endpoint) if book else None
+        # Not known means that it has just changed, so it may have been in trouble.
+        return known is None or known.troubled
+
+
+def _is_more(result: Result, troubled: Collection[UUID]) -> bool:
+    if isinstance(result.outcome, Delivered):
+        return result.parcel.endpoint in troubled
+    return not isinstance(result.outcome, Left)
 
 
 def _by_tenant(results: Iterable[Result]) -> dict[Tenant, list[Result]]:

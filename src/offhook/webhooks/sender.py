@@ -179,16 +179,20 @@ class Sender:
 
     def _forget(self, results: Sequence[Result]) -> None:
         self._queues.recorded(len(results))
-        for result in results:
-            self._open[result.parcel.tenant] -= 1
-            watched = self._watched.get(result.parcel.delivery) if self._watched else None
-            if watched is not None and not watched.done():
-                watched.set_result(None)
+        self._open.subtract(Counter(result.parcel.tenant for result in results))
+        if self._watched:
+            self._tell_watchers(results)
         if any(self._queues.thirsty(endpoint) for endpoint in self._short):
             self._short = frozenset()
             self.wake()
         self._recorded.set()
         self._recorded = asyncio.Event()
+
+    def _tell_watchers(self, results: Sequence[Result]) -> None:
+        for result in results:
+            watched = self._watched.get(result.parcel.delivery)
+            if watched is not None and not watched.done():
+                watched.set_result(None)
 
 
 def _was_quick(result: Result) -> bool:
