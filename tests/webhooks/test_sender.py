@@ -64,6 +64,20 @@ async def test_what_is_sent_from_the_database_is_what_is_sent_from_memory(
     assert here.headers.keys() == there.headers.keys()
 
 
+async def test_events_of_one_person_claimed_for_two_endpoints_reach_both_with_the_same_bytes(
+    room: Room, worker: Room, receiver: Receiver, neighbour: Receiver
+) -> None:
+    await room.endpoint(receiver.url)
+    await room.endpoint(neighbour.url)
+    await worker.happens(2, person=await room.person())
+
+    await worker.drain()
+
+    here, there = ({one.headers["webhook-id"]: one.body for one in each.received} for each in (receiver, neighbour))
+    assert len(here) == 2
+    assert here == there
+
+
 async def test_a_redirect_is_a_failure_and_nobody_follows_it(
     room: Room, receiver: Receiver, neighbour: Receiver
 ) -> None:
