@@ -1,4 +1,4 @@
-"""What became of parcels, written in batches: whatever is ready after 5 ms, or 500, or at once when none is under way any more.
+"""What became of parcels, written in batches: whatever is ready after 20 ms, or 500, or at once when none is under way any more.
 
 Deliveries and retries of all tenants go in one statement. What changes more than a delivery's own row (a dead letter, a
 held delivery, the health of an endpoint) goes in a transaction of its tenant: see `endings`. Writing a batch twice
@@ -24,7 +24,8 @@ from offhook.webhooks.parcel import Again, Left, Result, Try
 from offhook.webhooks.schedule import Delivered
 
 BATCH = 500
-GATHER_S = 0.005
+GATHER_S = 0.02
+"""Nobody waits for it while others are under way; a process that dies sends so much more a second time."""
 _AWAY_S = 0.5
 _OWN_ROW = Delivered | Again | Left
 _SINGLY_S = 30.0
