@@ -6,7 +6,8 @@ are not named here, nested lists and lists without a value are left to it.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from struct import Struct, error
 from typing import Any
 from uuid import UUID
@@ -22,15 +23,11 @@ from psycopg.types.array import ListBinaryDumper
 _HEAD = Struct("!iiIii").pack
 _LENGTH = Struct("!i").pack
 _NULL = _LENGTH(-1)
-_INT = Struct("!iq").pack
-_FLOAT = Struct("!id").pack
-_SIXTEEN = _LENGTH(16)
+_INT = Struct("!q").pack
+_FLOAT = Struct("!d").pack
+_BOOLS = {True: b"\x01", False: b"\x00"}
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_BOOLS = {True: _LENGTH(1) + b"\x01", False: _LENGTH(1) + b"\x00"}
-
-
-def _uuid(value: UUID) -> bytes:
-    return _SIXTEEN + value.bytes
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def _text(value: str) -> bytes:
@@ -42,48 +39,44 @@ def _bytea(value: bytes) -> bytes:
     return _LENGTH(len(value)) + value
 
 
-def _int(value: int) -> bytes:
-    return _INT(8, value)
-
-
-def _float(value: float) -> bytes:
-    return _FLOAT(8, value)
-
-
 def _instant(value: datetime) -> bytes:
-    since = value - _EPOCH
-    return _INT(8, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+    return _INT((value - _EPOCH) // _MICROSECOND)
 
 
 class _Array(adapt.Dumper):
-    """Writes lists of one type of element; it keeps nothing, so one serves all statements."""
+    """Writes lists of one type of element; it keeps nothing, so one serves all statements.
+
+    Elements of `size` bytes are written without their length, which stands between them; others bring their own.
+    """
 
     format = pq.Format.BINARY
 
-    def __init__(self, element_oid: int, array_oid: int, written: Callable[[Any], bytes]) -> None:
+    def __init__(self, element_oid: int, array_oid: int, written: Callable[[Any], bytes], size: int | None) -> None:
         super().__init__(list)
         self.oid = array_oid
         self._element_oid = element_oid
         self._written = written
+        self._length = b"" if size is None else _LENGTH(size)
 
     def dump(self, obj: Sequence[Any]) -> Buffer:
         try:
-            elements, has_null = b"".join(map(self._written, obj)), 0
+            elements, has_null = self._length + self._length.join(map(self._written, obj)), 0
         except (AttributeError, TypeError, KeyError, error):
-            elements, has_null = b"".join([_NULL if one is None else self._written(one) for one in obj]), 1
+            each = [_NULL if one is None else self._length + self._written(one) for one in obj]
+            elements, has_null = b"".join(each), 1
         return _HEAD(1, has_null, self._element_oid, len(obj), 1) + elements
 
 
 # By the type of an element. All integers travel as int8, whatever their size: one type of parameter is one prepared
 # statement, and the cast in the statement does the rest.
 _ARRAYS: dict[type, _Array] = {
-    UUID: _Array(2950, 2951, _uuid),
-    str: _Array(25, 1009, _text),
-    bytes: _Array(17, 1001, _bytea),
-    int: _Array(20, 1016, _int),
-    float: _Array(701, 1022, _float),
-    bool: _Array(16, 1000, _BOOLS.__getitem__),
-    datetime: _Array(1184, 1185, _instant),
+    UUID: _Array(2950, 2951, attrgetter("bytes"), 16),
+    str: _Array(25, 1009, _text, None),
+    bytes: _Array(17, 1001, _bytea, None),
+    int: _Array(20, 1016, _INT, 8),
+    float: _Array(701, 1022, _FLOAT, 8),
+    bool: _Array(16, 1000, _BOOLS.__getitem__, 1),
+    datetime: _Array(1184, 1185, _instant, 8),
 }
 _KEYS: dict[type, DumperKey] = {kind: (list, kind) for kind in _ARRAYS}
 
