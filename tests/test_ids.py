@@ -1,3 +1,4 @@
+import pickle
 from typing import get_args
 from uuid import UUID
 
@@ -47,6 +48,14 @@ def test_a_later_id_sorts_behind_an_earlier_one() -> None:
 
     assert made == sorted(made)
     assert len(set(made)) == 1000
+
+
+def test_an_id_made_here_is_a_uuid_like_any_other() -> None:
+    for made in (ids.new(), ids.delivery_of(ids.new(), ids.new())):
+        read = UUID(str(made))
+
+        assert (made, hash(made), made.is_safe, made.version) == (read, hash(read), read.is_safe, 7)
+        assert pickle.loads(pickle.dumps(made)) == made
 
 
 @given(st.uuids(), st.uuids())

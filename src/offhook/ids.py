@@ -5,7 +5,7 @@ are derived, so that what runs twice cannot make a second one.
 """
 
 from typing import Literal
-from uuid import UUID, uuid5
+from uuid import UUID, SafeUUID, uuid5
 
 import uuid_utils
 from typeid import TypeID
@@ -21,6 +21,8 @@ _CALLS = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 _RANDOM_BITS = (0xFFF << 64) | ((1 << 62) - 1)
 """The bits of a UUIDv7 that are neither its time nor its version and variant."""
 
+_UNSAID = SafeUUID.unknown
+
 
 class NotAnId(ValueError):
     """The text is not an id of that kind; `str()` of it says which kind was wanted."""
@@ -28,7 +30,7 @@ class NotAnId(ValueError):
 
 def new() -> UUID:
     """A fresh UUIDv7: sorts by the time it was made."""
-    return UUID(bytes=uuid_utils.uuid7().bytes)
+    return _uuid(uuid_utils.uuid7().int)
 
 
 def show(prefix: Prefix, value: UUID) -> str:
@@ -64,4 +66,12 @@ def delivery_of(event: UUID, endpoint: UUID) -> UUID:
     differed in the 74 bits behind it exactly as the endpoints do: one such pair in 2**74. What one process makes within
     a millisecond is counted up and has 32 random bits only; where that holds for the endpoints too, one pair in 2**32.
     """
-    return UUID(int=event.int ^ endpoint.int & _RANDOM_BITS)
+    return _uuid(event.int ^ endpoint.int & _RANDOM_BITS)
+
+
+def _uuid(number: int) -> UUID:
+    """`UUID(int=number)` without its questions about what was given: several ids are made for each event."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", number)
+    object.__setattr__(made, "is_safe", _UNSAID)
+    return made
