@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook import ids
@@ -36,8 +36,7 @@ class AttemptRow:
 _ATTEMPT = "id, lead_id, campaign_id, n, base, cadence_id, cadence_version, state, due_at, call_id, dialed_at, outcome, blocker"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(NamedTuple):
     """An attempt to plan."""
 
     lead_id: UUID
@@ -50,11 +49,10 @@ class Planned:
     state: str = "planned"
 
 
-_PLANNED = ("lead_id", "campaign_id", "n", "base", "cadence_id", "cadence_version", "due_at", "state")
-
-
 async def insert_attempts(tx: Tx, plans: Sequence[Planned]) -> None:
     """Plan these attempts; one that is planned already, or whose lead has an open one, stays as it is."""
+    if not plans:
+        return
     await tx.run(
         "insert into attempt (workspace_id, environment, id, lead_id, campaign_id, n, base, cadence_id, cadence_version, due_at,"
         " state)"
@@ -63,7 +61,7 @@ async def insert_attempts(tx: Tx, plans: Sequence[Planned]) -> None:
         {
             **tx.keys,
             "id": [ids.new() for _ in plans],
-            **{name: [getattr(plan, name) for plan in plans] for name in _PLANNED},
+            **dict(zip(Planned._fields, map(list, zip(*plans, strict=True)), strict=True)),
         },
     )
 

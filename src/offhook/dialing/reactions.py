@@ -53,28 +53,28 @@ class Cadences:
     async def plan(self, tx: Tx, accepted: Sequence[Fact]) -> list[Fact]:
         """Entails(LeadAccepted): plan the first attempt; the lead was told when."""
         facts = {fact.subject_id: cast(LeadAccepted, fact) for fact in accepted}
-        campaigns = {lead: ids.read("cmp", fact.campaign_id) for lead, fact in facts.items()}
-        plans = await store.latest_plans(tx, list(set(campaigns.values())))
-        rows = [
-            Planned(
-                lead_id=lead,
-                campaign_id=campaigns[lead],
-                n=1,
-                base=0,
-                cadence_id=plans[campaigns[lead]][0],
-                cadence_version=plans[campaigns[lead]][1],
-                due_at=fact.next_attempt_at,
-            )
-            for lead, fact in facts.items()
-        ]
-        await attempt_store.insert_attempts(tx, rows)
+        campaigns = {shown: ids.read("cmp", shown) for shown in {fact.campaign_id for fact in facts.values()}}
+        plans = await store.latest_plans(tx, list(campaigns.values()))
+        rows: list[Planned] = []
         told: list[Fact] = []
-        for one in rows:
-            accept = facts[one.lead_id]
-            common: dict[str, Any] = {"subject_id": one.lead_id, "story": accept.story, "causation": accept.id}
-            shown = ids.show("cad", one.cadence_id)
-            told.append(LeadCadenceStarted(**common, cadence_id=shown, version=one.cadence_version))
-            told.append(LeadScheduled(**common, attempt_no=1, not_before=one.due_at, reason="accepted"))
+        for lead, fact in facts.items():
+            campaign, due_at = campaigns[fact.campaign_id], fact.next_attempt_at
+            cadence, version, _ = plans[campaign]
+            rows.append(
+                Planned(
+                    lead_id=lead,
+                    campaign_id=campaign,
+                    n=1,
+                    base=0,
+                    cadence_id=cadence,
+                    cadence_version=version,
+                    due_at=due_at,
+                )
+            )
+            common: dict[str, Any] = {"subject_id": lead, "story": fact.story, "causation": fact.id}
+            told.append(LeadCadenceStarted(**common, cadence_id=ids.show("cad", cadence), version=version))
+            told.append(LeadScheduled(**common, attempt_no=1, not_before=due_at, reason="accepted"))
+        await attempt_store.insert_attempts(tx, rows)
         if any(row.due_at <= tx.now for row in rows):
             self._wake(tx)
         return told
