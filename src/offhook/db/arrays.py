@@ -46,7 +46,8 @@ def _instant(value: datetime) -> bytes:
 class _Array(adapt.Dumper):
     """Writes lists of one type of element; it keeps nothing, so one serves all statements.
 
-    Elements of `size` bytes are written without their length, which stands between them; others bring their own.
+    Elements of `size` bytes are written without their length, which goes before each as the list is joined; others
+    bring their own.
     """
 
     format = pq.Format.BINARY
@@ -60,11 +61,13 @@ class _Array(adapt.Dumper):
 
     def dump(self, obj: Sequence[Any]) -> Buffer:
         try:
-            elements, has_null = self._length + self._length.join(map(self._written, obj)), 0
+            return self._length.join([self._head(obj, 0), *map(self._written, obj)])
         except (AttributeError, TypeError, KeyError, error):
             each = [_NULL if one is None else self._length + self._written(one) for one in obj]
-            elements, has_null = b"".join(each), 1
-        return _HEAD(1, has_null, self._element_oid, len(obj), 1) + elements
+            return b"".join([self._head(obj, 1), *each])
+
+    def _head(self, obj: Sequence[Any], has_null: int) -> bytes:
+        return _HEAD(1, has_null, self._element_oid, len(obj), 1)
 
 
 # By the type of an element. All integers travel as int8, whatever their size: one type of parameter is one prepared
