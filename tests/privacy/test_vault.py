@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -17,6 +16,7 @@ from offhook import ids
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import OffhookError
 from offhook.privacy import ERASED, KeyRing, PersonKey, Vault
+from offhook.privacy.vault import about
 
 PLACE = b"lead.details"
 
@@ -74,7 +74,7 @@ def test_what_is_sealed_opens_again_and_nothing_of_it_stands_in_clear(data: byte
 
 
 def a_key(tenant: Tenant, person: UUID) -> PersonKey:
-    return PersonKey(tenant, person, AESGCM(bytes(32)))
+    return PersonKey(tenant, about(tenant, person), AESGCM(bytes(32)))
 
 
 def test_a_sealed_value_opens_for_no_other_person_place_or_tenant() -> None:
@@ -83,7 +83,7 @@ def test_a_sealed_value_opens_for_no_other_person_place_or_tenant() -> None:
     sealed = key.seal(b"Michael", PLACE)
     sandbox = Tenant(tenant.workspace, "sandbox")
 
-    elsewhere = [replace(key, person=ids.new()), replace(key, tenant=sandbox), a_key(Tenant(ids.new(), "live"), person)]
+    elsewhere = [a_key(tenant, ids.new()), a_key(sandbox, person), a_key(Tenant(ids.new(), "live"), person)]
 
     for other, place in [*((other, PLACE) for other in elsewhere), (key, b"lead.evidence")]:
         with pytest.raises(OffhookError, match="sealed_elsewhere"):
@@ -106,6 +106,21 @@ async def test_the_operational_and_the_evidence_key_of_a_person_open_nothing_of_
 
     with pytest.raises(OffhookError, match="sealed_elsewhere"):
         evidence.open(sealed, PLACE)
+
+
+async def test_no_two_of_the_keys_made_together_are_alike(
+    database: Database, tenant: Tenant, vault: Vault, second: Vault
+) -> None:
+    persons = [ids.new() for _ in range(3)]
+    async with database.transaction(tenant) as tx:
+        await vault.create(tx, persons)
+        rows = await tx.rows("select wrapped from person_key")
+        keys = [await second.key(tx, person, kind) for person in persons for kind in ("operational", "evidence")]
+
+    nonces = {row[0][:12] for row in rows}
+    # Under one nonce and one place, keys that are alike would seal alike.
+    sealed = {key.cipher.encrypt(bytes(12), b"Michael", PLACE) for key in keys if isinstance(key, PersonKey)}
+    assert (len(nonces), len(sealed)) == (6, 6)
 
 
 async def test_another_process_opens_what_this_one_sealed(

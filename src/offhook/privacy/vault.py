@@ -6,7 +6,7 @@ the person and the place, so it opens nowhere else. The person stands in the row
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -47,26 +47,23 @@ ERASED = Erased()
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PersonKey:
-    """One data key of one person, unwrapped. Lives in memory only."""
+    """One data key of one person, unwrapped. Lives in memory only. `about` is `about(tenant, person)`."""
 
     tenant: Tenant
-    person: UUID
+    about: bytes
     cipher: AESGCM
 
     def seal(self, data: bytes, place: bytes) -> bytes:
         """`data`, readable only with this key at this `place`."""
         nonce = os.urandom(12)
-        return _VERSION + nonce + self.cipher.encrypt(nonce, data, self._about(place))
+        return _VERSION + nonce + self.cipher.encrypt(nonce, data, self.about + place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """What was sealed at this `place`. Raises OffhookError `sealed_elsewhere` when it was not sealed there."""
         try:
-            return self.cipher.decrypt(sealed[1:13], sealed[13:], self._about(place))
+            return self.cipher.decrypt(sealed[1:13], sealed[13:], self.about + place)
         except InvalidTag:
             raise OffhookError("sealed_elsewhere", "A sealed value was found where it was not sealed.") from None
-
-    def _about(self, place: bytes) -> bytes:
-        return self.tenant.workspace.bytes + self.tenant.environment.encode() + self.person.bytes + place
 
 
 class Vault:
@@ -87,10 +84,14 @@ class Vault:
         """Give these new persons their keys, in one statement. Idempotent for a person who has them."""
         epoch = self._ring.epoch_for(tx.wall.date())
         wrap = self._ring.epoch(epoch)
-        rows = [(person, kind, os.urandom(32)) for person in persons for kind in classes]
-        wrapped = [(person, kind, _wrap(wrap, tx.tenant, person, kind, raw)) for person, kind, raw in rows]
-        new = await store.insert_keys(tx, epoch, wrapped)
-        made = {(p, c): PersonKey(tx.tenant, p, AESGCM(raw)) for p, c, raw in rows if (p, c) in new}
+        whom = [(person, kind) for person in persons for kind in classes]
+        made, rows = {}, []
+        for (person, kind), raw, nonce in zip(whom, _random(32, len(whom)), _random(12, len(whom)), strict=True):
+            told = about(tx.tenant, person)
+            made[person, kind] = PersonKey(tx.tenant, told, AESGCM(raw))
+            rows.append((person, kind, nonce + wrap.encrypt(nonce, raw, told + kind.encode())))
+        for known in made.keys() - await store.insert_keys(tx, epoch, rows):
+            del made[known]
         # Until the commit the keys are this transaction's alone: one that rolls back must not seal anything afterwards.
         self._made.setdefault(tx, {}).update(made)
         tx.on_commit(lambda: self._remember(made))
@@ -99,17 +100,20 @@ class Vault:
         self, tx: Tx, persons: Iterable[UUID], kind: KeyClass = "operational"
     ) -> dict[UUID, PersonKey | Erased]:
         """The key of each person, or ERASED. One statement for those not at hand."""
-        wanted = set(persons)
         found: dict[UUID, PersonKey | Erased] = {}
+        missing = []
         made = self._made.get(tx, {})
-        for person in wanted:
+        for person in set(persons):
             key = made.get((person, kind)) or self._cache.get((person, kind))
             if key and key.tenant == tx.tenant:
                 found[person] = key
-        if missing := wanted - found.keys():
-            for person, epoch, wrapped in await store.keys(tx, list(missing), kind):
+            else:
+                found[person] = ERASED
+                missing.append(person)
+        if missing:
+            for person, epoch, wrapped in await store.keys(tx, missing, kind):
                 found[person] = self.unwrap(tx.tenant, person, kind, epoch, wrapped)
-        return {person: found.get(person, ERASED) for person in wanted}
+        return found
 
     async def key(self, tx: Tx, person: UUID, kind: KeyClass = "operational") -> PersonKey | Erased:
         """One person's key, or ERASED."""
@@ -117,11 +121,12 @@ class Vault:
 
     def unwrap(self, tenant: Tenant, person: UUID, kind: KeyClass, epoch: str, wrapped: bytes) -> PersonKey:
         """The key in a row of person_key. Raises OffhookError `no_epoch_key` when the ring lacks its epoch."""
+        told = about(tenant, person)
         try:
-            raw = self._ring.epoch(epoch).decrypt(wrapped[:12], wrapped[12:], _about(tenant, person, kind))
+            raw = self._ring.epoch(epoch).decrypt(wrapped[:12], wrapped[12:], told + kind.encode())
         except KeyError:
             raise OffhookError("no_epoch_key", f"The key ring lacks the epoch {epoch}; restore the ring.") from None
-        key = PersonKey(tenant, person, AESGCM(raw))
+        key = PersonKey(tenant, told, AESGCM(raw))
         self._remember({(person, kind): key})
         return key
 
@@ -218,10 +223,12 @@ class Vault:
         self._cache.pop((person, "operational"), None)
 
 
-def _wrap(epoch: AESGCM, tenant: Tenant, person: UUID, kind: str, raw: bytes) -> bytes:
-    nonce = os.urandom(12)
-    return nonce + epoch.encrypt(nonce, raw, _about(tenant, person, kind))
+def about(tenant: Tenant, person: UUID) -> bytes:
+    """Whose a sealed value is, as its associated data begins."""
+    return tenant.workspace.bytes + tenant.environment.encode() + person.bytes
 
 
-def _about(tenant: Tenant, person: UUID, kind: str) -> bytes:
-    return tenant.workspace.bytes + tenant.environment.encode() + person.bytes + kind.encode()
+def _random(size: int, count: int) -> Iterator[bytes]:
+    """So many values of `size` random bytes. Drawn at once: asking the system is what costs."""
+    drawn = os.urandom(size * count)
+    return (drawn[at : at + size] for at in range(0, size * count, size))
