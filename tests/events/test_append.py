@@ -1,7 +1,9 @@
-"""What `append` promises of sequence numbers."""
+"""What `append` promises of sequence numbers, and of the bytes that it writes."""
 
 from collections import Counter
+from datetime import datetime, timedelta, timezone
 
+import orjson
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 
 from offhook import ids
 from offhook.db import Database, Tenant
-from offhook.events import Log
+from offhook.events import Log, Story
 from offhook.events.catalogue.campaigns import CampaignStarted
+from offhook.events.catalogue.leads import LeadDuplicateIgnored
+from offhook.events.types import schema
 
 SUBJECTS = 3
 
@@ -61,3 +65,30 @@ async def test_facts_that_were_made_in_another_order_ascend_all_the_same_and_the
 
     assert told_first.id == first.id < told_later.id
     assert told_caused.fact.causation == told_later.id
+
+
+async def test_an_envelope_is_written_in_the_order_of_its_schema_and_its_instants_in_utc(
+    database: Database, tenant: Tenant, log: Log
+) -> None:
+    seen = datetime(2026, 11, 21, 12, 3, 22, 481_999, timezone(timedelta(hours=-5)))
+    story = Story(correlation="lead_x", lead=b'{"status":"accepted"}', redactions=("data.phone",))
+    fact = LeadDuplicateIgnored(subject_id=ids.new(), story=story, payload_differs=True, first_seen_at=seen)
+
+    async with database.transaction(tenant) as tx:
+        (event,) = await log.append(tx, [fact])
+
+    told = orjson.loads(event.body)
+    assert list(told) == schema(LeadDuplicateIgnored)["required"]
+    assert told["data"] == {"payload_differs": True, "first_seen_at": "2026-11-21T17:03:22.481Z"}
+    assert (told["call"], told["lead"], told["redactions"]) == (None, {"status": "accepted"}, ["data.phone"])
+
+
+async def test_an_event_is_printed_without_what_it_says_of_a_person(
+    database: Database, tenant: Tenant, log: Log
+) -> None:
+    fact = CampaignStarted(subject_id=ids.new(), name="Solar")
+
+    async with database.transaction(tenant) as tx:
+        (event,) = await log.append(tx, [fact])
+
+    assert repr(event) == f"Event({ids.show('evt', fact.id)}, campaign.started)"

@@ -4,10 +4,9 @@ First the facts are completed: whatever they entail (an ended call, the next att
 written at once, so a story of many facts costs no more statements than one fact. Then whoever must know is told.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
@@ -46,11 +45,11 @@ class Log:
         if not facts:
             return []
         whole = await self._complete(tx, facts)
-        counts = Counter(fact.subject_id for fact in whole)
+        counts = Counter([fact.subject_id for fact in whole])
         new = {subject: counts[subject] for subject in born if subject in counts}
         known = {subject: count for subject, count in counts.items() if subject not in new}
-        last = new | (await _advance_subjects(tx, known) if known else {})
-        events = await self._make(tx, whole, last)
+        told = dict.fromkeys(new, 0) | (await _advance_subjects(tx, known) if known else {})
+        events = await self._make(tx, whole, told)
         await _insert(tx, events, new, self.epoch)
         for within in self._within:
             if matching := [event for event in events if isinstance(event.fact, within.fact)]:
@@ -77,19 +76,18 @@ class Log:
             wave = entailed
         return whole
 
-    async def _make(self, tx: Tx, facts: Sequence[Fact], last: dict[UUID, int]) -> list[Event]:
+    async def _make(self, tx: Tx, facts: Sequence[Fact], told: dict[UUID, int]) -> list[Event]:
+        """The facts as events, each subject's numbered on from how many were `told` of it before."""
         keys = await self._vault.keys(tx, {fact.story.person for fact in facts if fact.story.person})
-        behind = Counter(fact.subject_id for fact in facts)
-        events = []
+        scribe, events = _Scribe(tx), []
         for fact in facts:
-            behind[fact.subject_id] -= 1
-            sequence = last[fact.subject_id] - behind[fact.subject_id]
+            told[fact.subject_id] = sequence = told[fact.subject_id] + 1
             key = keys[fact.story.person] if fact.story.person else None
             if key is not None and not isinstance(key, PersonKey):
                 raise OffhookError("erased", "This person was erased; nothing more is said about them.")
-            occurred_at = fact.occurred_at or tx.now
-            body = render(tx, fact.id, fact, sequence, occurred_at)
-            events.append(Event(fact, sequence, occurred_at, tx.wall, key, body))
+            id, subject_id = ids.show("evt", fact.id), ids.show(fact.subject_prefix, fact.subject_id)
+            body = scribe.envelope(fact, id, subject_id, sequence)
+            events.append(Event(fact, id, subject_id, sequence, fact.occurred_at or tx.now, tx.wall, key, body))
         return events
 
 
@@ -98,7 +96,7 @@ def _ascending(facts: Sequence[Fact], latest: dict[UUID, UUID]) -> list[Fact]:
     renamed: dict[UUID, UUID] = {}
     ordered = []
     for fact in facts:
-        if fact.causation in renamed:
+        if renamed and fact.causation in renamed:
             fact = replace(fact, causation=renamed[fact.causation])
         if (before := latest.get(fact.subject_id)) and fact.id < before:
             renamed[fact.id] = ids.new()
@@ -108,42 +106,45 @@ def _ascending(facts: Sequence[Fact], latest: dict[UUID, UUID]) -> list[Fact]:
     return ordered
 
 
-def render(tx: Tx, event_id: UUID, fact: Fact, sequence: int, occurred_at: datetime) -> bytes:
-    """The envelope of `events.md`, as the bytes that stay the same on every try."""
-    story = fact.story
-    moved = fact.transition
-    return orjson.dumps(
-        {
-            "event_id": ids.show("evt", event_id),
+class _Scribe:
+    """Writes the envelopes of one append: what all of them say is spelt once."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._workspace_id = ids.show("ws", tx.tenant.workspace)
+        self._environment = tx.tenant.environment
+        self._now = clock.show(tx.now)
+
+    def envelope(self, fact: Fact, id: str, subject_id: str, sequence: int) -> bytes:
+        """The envelope of `events.md`, as the bytes that stay the same on every try."""
+        story = fact.story
+        moved = fact.transition
+        envelope = {
+            "event_id": id,
             "type": fact.type,
             "schema_version": SCHEMA_VERSION,
-            "occurred_at": clock.show(occurred_at),
-            "recorded_at": clock.show(tx.now),
-            "workspace_id": ids.show("ws", tx.tenant.workspace),
-            "environment": tx.tenant.environment,
-            "subject": {"type": fact.subject_type, "id": ids.show(fact.subject_prefix, fact.subject_id)},
+            "occurred_at": fact.occurred_at or self._now,
+            "recorded_at": self._now,
+            "workspace_id": self._workspace_id,
+            "environment": self._environment,
+            "subject": {"type": fact.subject_type, "id": subject_id},
             "sequence": sequence,
             "transition": moved and {"field": moved.field, "from": moved.from_, "to": moved.to, "reason": moved.reason},
             "kind": fact.kind,
             "actor": {"type": fact.actor.type, "id": fact.actor.id},
             "correlation_id": story.correlation,
-            "causation_id": ids.show("evt", fact.causation) if fact.causation else None,
-            "call": _fragment(story.call),
-            "visitor": _fragment(story.visitor),
-            "lead": _fragment(story.lead),
+            "causation_id": fact.causation and ids.show("evt", fact.causation),
+            "call": story.call and orjson.Fragment(story.call),
+            "visitor": story.visitor and orjson.Fragment(story.visitor),
+            "lead": story.lead and orjson.Fragment(story.lead),
             "data": fact.data(),
             "redactions": story.redactions,
             "test": False,
         }
-    )
-
-
-def _fragment(encoded: bytes | None) -> orjson.Fragment | None:
-    return None if encoded is None else orjson.Fragment(encoded)
+        return orjson.dumps(envelope, default=clock.show, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 async def _advance_subjects(tx: Tx, counts: Mapping[UUID, int]) -> dict[UUID, int]:
-    """Add to each subject's counter; its new value. Rows are locked in id order, so that two appends never embrace."""
+    """Add to each subject's counter; its value before. Rows are locked in id order, so that two appends never embrace."""
     subjects = sorted(counts)
     rows = await tx.rows(
         "insert into subject (workspace_id, environment, id, event_seq)"
@@ -152,30 +153,28 @@ async def _advance_subjects(tx: Tx, counts: Mapping[UUID, int]) -> dict[UUID, in
         " returning id, event_seq",
         {**tx.keys, "ids": subjects, "ns": [counts[subject] for subject in subjects]},
     )
-    return dict(rows)
+    return {subject: last - counts[subject] for subject, last in rows}
 
 
 async def _insert(tx: Tx, events: Sequence[Event], born: Mapping[UUID, int], epoch: int) -> None:
-    columns: dict[str, list[object]] = defaultdict(list)
-    for event in events:
-        columns["id"].append(event.id)
-        columns["type"].append(event.fact.type)
-        columns["subject_type"].append(event.fact.subject_type)
-        columns["subject_id"].append(event.fact.subject_id)
-        columns["sequence"].append(event.sequence)
-        columns["person_id"].append(event.fact.story.person)
-        columns["occurred_at"].append(event.occurred_at)
-        columns["body"].append(event.key.seal(event.body, event.id.bytes) if event.key else event.body)
-    once = [event for event in events if event.fact.once]
+    facts = [event.fact for event in events]
+    once = [fact for fact in facts if fact.once]
     await tx.run(
         _STATEMENTS[bool(once), bool(born)],
         {
             **tx.keys,
             "written_at": tx.wall,
             "epoch": epoch,
-            **columns,
-            "once_subject": [event.fact.subject_id for event in once],
-            "once_type": [event.fact.type for event in once],
+            "id": [fact.id for fact in facts],
+            "type": [fact.type for fact in facts],
+            "subject_type": [fact.subject_type for fact in facts],
+            "subject_id": [fact.subject_id for fact in facts],
+            "sequence": [event.sequence for event in events],
+            "person_id": [fact.story.person for fact in facts],
+            "occurred_at": [event.occurred_at for event in events],
+            "body": [event.key.seal(event.body, event.id.bytes) if event.key else event.body for event in events],
+            "once_subject": [fact.subject_id for fact in once],
+            "once_type": [fact.type for fact in once],
             "born": list(born),
             "born_seq": list(born.values()),
         },

@@ -42,19 +42,19 @@ class FanOut:
         book = await self._directory.book(tx)
         while True:
             rows = self._address(tx, book, events)
-            if any(addressed.held for addressed, _ in rows):
+            if any(row.held for row in rows):
                 await lane_store.holding(tx)
             if await lane_store.insert(tx, book.generation, rows) == book.generation:
                 break
             book = await self._directory.read(tx)
-        leased = [addressed.parcel for addressed, _ in rows if addressed.leased]
+        leased = [row.parcel for row in rows if row.leased]
         if leased and self._hand:
             hand = self._hand
             tx.on_commit(lambda: hand.offer(leased))
-        if any(not (addressed.leased or addressed.held) for addressed, _ in rows):
+        if any(not (row.leased or row.held) for row in rows):
             tx.on_commit(lambda: self._wakeups.send("due"))
 
-    def _address(self, tx: Tx, book: Book, events: Sequence[Event]) -> list[tuple[Addressed, UUID]]:
+    def _address(self, tx: Tx, book: Book, events: Sequence[Event]) -> list[Addressed]:
         left: dict[UUID, int] = {}
         rows = []
         leased_until, offset = tx.wall + LEASE, tx.offset
@@ -66,14 +66,15 @@ class FanOut:
                 leased = not held and self._takes(left, endpoint.id)
                 delivery = ids.delivery_of(event.id, endpoint.id)
                 parcel = Parcel(tx.tenant, delivery, endpoint.id, message, offset, leased_until)
-                rows.append((Addressed(parcel, held, leased), event.fact.subject_id))
+                rows.append(Addressed(parcel, event.fact.subject_id, held, leased))
         return rows
 
     def _takes(self, left: dict[UUID, int], endpoint: UUID) -> bool:
-        if endpoint not in left:
-            left[endpoint] = self._hand.room(endpoint) if self._hand else 0
-        left[endpoint] -= 1
-        return left[endpoint] >= 0
+        room = left.get(endpoint)
+        if room is None:
+            room = self._hand.room(endpoint) if self._hand else 0
+        left[endpoint] = room - 1
+        return room > 0
 
 
 def _told(book: Book, event: Event) -> Iterator[Endpoint]:
@@ -90,10 +91,10 @@ def _message(event: Event) -> Message:
     fact = event.fact
     return Message(
         id=event.id,
-        shown_id=ids.show("evt", event.id),
+        shown_id=event.shown_id,
         type=fact.type,
         subject_type=fact.subject_type,
-        subject_shown_id=ids.show(fact.subject_prefix, fact.subject_id),
+        subject_shown_id=event.subject_shown_id,
         sequence=event.sequence,
         occurred_at=event.occurred_at,
         person=fact.story.person,

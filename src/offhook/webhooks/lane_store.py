@@ -16,11 +16,11 @@ from offhook.webhooks.parcel import Again, Parcel, Try
 LEASE = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Addressed:
+class Addressed(NamedTuple):
     """A parcel as fan-out writes it: held for an endpoint that takes nothing now, leased when this process sends it."""
 
     parcel: Parcel
+    subject: UUID
     held: bool
     leased: bool
 
@@ -41,9 +41,10 @@ INSERT = (
 )
 
 
-async def insert(tx: Tx, generation: int, rows: Sequence[tuple[Addressed, UUID]]) -> int:
-    """Write the rows, each with its event's subject, if the endpoints are still of this generation; the present one."""
-    parcels = [addressed.parcel for addressed, _ in rows]
+async def insert(tx: Tx, generation: int, rows: Sequence[Addressed]) -> int:
+    """Write the rows if the endpoints are still of this generation; the present one."""
+    parcels = [row.parcel for row in rows]
+    messages = [parcel.message for parcel in parcels]
     found = await tx.row(
         INSERT,
         {
@@ -53,13 +54,13 @@ async def insert(tx: Tx, generation: int, rows: Sequence[tuple[Addressed, UUID]]
             "wall": tx.wall,
             "until": tx.wall + LEASE,
             "delivery": [parcel.delivery for parcel in parcels],
-            "event": [parcel.message.id for parcel in parcels],
+            "event": [message.id for message in messages],
             "endpoint": [parcel.endpoint for parcel in parcels],
-            "type": [parcel.message.type for parcel in parcels],
-            "subject": [subject for _, subject in rows],
-            "sequence": [parcel.message.sequence for parcel in parcels],
-            "held": [addressed.held for addressed, _ in rows],
-            "leased": [addressed.leased for addressed, _ in rows],
+            "type": [message.type for message in messages],
+            "subject": [row.subject for row in rows],
+            "sequence": [message.sequence for message in messages],
+            "held": [row.held for row in rows],
+            "leased": [row.leased for row in rows],
         },
     )
     assert found is not None
