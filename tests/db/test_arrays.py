@@ -1,5 +1,6 @@
 """Lists reach PostgreSQL as they are, whatever writes them."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, LiteralString
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
 
 from offhook.db.arrays import adapters
 
@@ -29,6 +31,15 @@ _KINDS: dict[LiteralString, st.SearchStrategy[Any]] = {
     "select %(values)b::timestamptz[]": _INSTANTS,
     "select %(values)b::interval[]": st.timedeltas(timedelta(days=-1000), timedelta(days=1000)),
 }
+_DOCUMENTS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
 
 
 @pytest.fixture
@@ -46,6 +57,19 @@ def test_a_list_comes_back_as_it_was_sent(
     values: Sequence[Any] = data.draw(st.lists(st.none() | _KINDS[query], max_size=6))
     row = connection.execute(query, {"values": values}, binary=True).fetchone()
     assert row == (values,)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(documents=st.lists(_DOCUMENTS, min_size=1, max_size=4))
+def test_documents_in_a_list_are_stored_as_the_driver_itself_would(
+    connection: psycopg.Connection, documents: list[Any]
+) -> None:
+    values = [None, *map(Jsonb, documents)]
+    theirs = [None, *(json.dumps(one) for one in documents)]
+    row = connection.execute(
+        "select %(ours)b::jsonb[] is not distinct from %(theirs)b::text[]::jsonb[]", {"ours": values, "theirs": theirs}
+    ).fetchone()
+    assert row == (True,)
 
 
 def test_integers_of_every_size_are_one_prepared_statement(connection: psycopg.Connection) -> None:

@@ -12,11 +12,13 @@ from struct import Struct, error
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 from psycopg import adapt, pq
 from psycopg.abc import Buffer, DumperKey
 from psycopg.adapt import PyFormat
 from psycopg.types.array import ListBinaryDumper
+from psycopg.types.json import Jsonb
 
 # As array_recv of PostgreSQL's arrayfuncs.c reads it: dimensions, whether there is a null, the element's type; length and
 # lower bound; then each element with its length before it, -1 for a null.
@@ -26,6 +28,7 @@ _NULL = _LENGTH(-1)
 _INT = Struct("!q").pack
 _FLOAT = Struct("!d").pack
 _BOOLS = {True: b"\x01", False: b"\x00"}
+_JSONB = b"\x01"  # the version of its binary form, as jsonb_recv reads it
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -37,6 +40,11 @@ def _text(value: str) -> bytes:
 
 def _bytea(value: bytes) -> bytes:
     return _LENGTH(len(value)) + value
+
+
+def _jsonb(value: Jsonb) -> bytes:
+    encoded = orjson.dumps(value.obj)
+    return _LENGTH(len(encoded) + 1) + _JSONB + encoded
 
 
 def _instant(value: datetime) -> bytes:
@@ -80,6 +88,7 @@ _ARRAYS: dict[type, _Array] = {
     float: _Array(701, 1022, _FLOAT, 8),
     bool: _Array(16, 1000, _BOOLS.__getitem__, 1),
     datetime: _Array(1184, 1185, _instant, 8),
+    Jsonb: _Array(3802, 3807, _jsonb, None),
 }
 _KEYS: dict[type, DumperKey] = {kind: (list, kind) for kind in _ARRAYS}
 
