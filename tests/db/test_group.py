@@ -168,3 +168,34 @@ async def test_without_a_database_every_request_of_the_batch_is_told_so(
 
     assert [type(answer) for answer in answers] == [Unavailable] * 3
     assert notes.batches == []
+
+
+async def test_a_good_batch_goes_beside_the_one_under_way_and_a_third_waits(database: Database, tenant: Tenant) -> None:
+    begun: asyncio.Queue[int] = asyncio.Queue()
+    let_go = asyncio.Event()
+
+    async def work(tx: Tx, names: Sequence[str]) -> list[str]:
+        begun.put_nowait(len(names))
+        await asyncio.wait_for(let_go.wait(), 10)
+        return list(names)
+
+    group = GroupCommit(database, work)
+    names = [f"{n}" for n in range(49)]
+
+    async def submit(some: slice) -> list[asyncio.Task[str]]:
+        tasks = [asyncio.create_task(group.submit(tenant, name)) for name in names[some]]
+        await asyncio.sleep(0)
+        return tasks
+
+    answers = await submit(slice(1))
+    first = await begun.get()
+    answers += await submit(slice(1, 16))
+    assert begun.empty()
+    answers += await submit(slice(16, 17))
+    second = await begun.get()
+    answers += await submit(slice(17, 49))
+    assert begun.empty()
+    let_go.set()
+
+    assert await asyncio.gather(*answers) == names
+    assert (first, second, await begun.get()) == (1, 16, 32)

@@ -1,10 +1,11 @@
 """Group commit: single requests that arrive together share one transaction, and nobody waits for company.
 
 Whatever arrived while the last commit was under way is the next batch, so a lone request commits at once and a
-thousand share a few. A batch belongs to one tenant, and a tenant's batches follow one another: two at once would be
-smaller, and race for the same rows. When one fails, its members run again one by one, so a refused
-request never rolls back its neighbours. Only when the database is away, or a few of them took too long alone too, are the
-others not tried.
+thousand share a few. A batch belongs to one tenant, whose batches follow one another: two at once would be smaller.
+Only when so many wait that they are a good batch already does it go beside the one under way, for there the database
+works while this process does, and not in turns. When one fails, its members run again one by one, so a refused request
+never rolls back its neighbours. Only when the database is away, or a few of them took too long alone too, are the others
+not tried.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Waiting = tuple[Item, asyncio.Future[Result]]
 
+_GOOD_BATCH = 16
+"""So many share a transaction's own cost that a second one of their tenant at the same time is worth it."""
 _SLOW_ONES = 3
 """So many of a batch are each given the time of a statement alone; then it is not they that are slow."""
 
@@ -40,14 +43,14 @@ class GroupCommit(Generic[Item, Result]):
         self._writers = writers
         self._queues: OrderedDict[Tenant, list[Waiting[Item, Result]]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writing: set[Tenant] = set()
+        self._writing: list[Tenant] = []
 
     async def submit(self, tenant: Tenant, item: Item) -> Result:
         """The item's own result, once its transaction is durable. Raises what `work` raises for this item alone."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(tenant, []).append((item, future))
-        if tenant not in self._writing and len(self._writing) < self._writers:
-            self._writing.add(tenant)
+        if self._may_write(tenant):
+            self._writing.append(tenant)
             task = asyncio.create_task(self._write(tenant))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -56,22 +59,33 @@ class GroupCommit(Generic[Item, Result]):
     async def close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _may_write(self, tenant: Tenant) -> bool:
+        """Whether a batch of this tenant may go now."""
+        under_way = self._writing.count(tenant)
+        is_good = under_way == 0 or (under_way == 1 and len(self._queues[tenant]) >= _GOOD_BATCH)
+        return is_good and len(self._writing) < self._writers
+
     async def _write(self, tenant: Tenant) -> None:
         """Commit this tenant's batch, then that of whoever waits longest, until nobody does."""
         mine: Tenant | None = tenant
         try:
             while mine:
-                waiting = self._queues.pop(mine)
-                if rest := waiting[self._most :]:
-                    self._queues[mine] = rest
-                await self._commit(mine, waiting[: self._most])
+                if batch := self._next_batch(mine):
+                    await self._commit(mine, batch)
                 # No await from here to the next look: whoever submits finds its tenant either taken or free.
-                self._writing.discard(mine)
-                if mine := next((one for one in self._queues if one not in self._writing), None):
-                    self._writing.add(mine)
+                self._writing.remove(mine)
+                if mine := next((one for one in self._queues if self._may_write(one)), None):
+                    self._writing.append(mine)
         finally:
             if mine:
-                self._writing.discard(mine)
+                self._writing.remove(mine)
+
+    def _next_batch(self, tenant: Tenant) -> list[Waiting[Item, Result]]:
+        """Who waits, the longest first; nobody when the tenant's other batch took them all."""
+        waiting = self._queues.pop(tenant, [])
+        if rest := waiting[self._most :]:
+            self._queues[tenant] = rest
+        return waiting[: self._most]
 
     async def _commit(self, tenant: Tenant, batch: list[Waiting[Item, Result]]) -> None:
         try:
