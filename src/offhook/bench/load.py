@@ -54,7 +54,8 @@ async def run(asked: dict[str, Any]) -> dict[str, Any]:
         asked["port"], path, asked["key"], "application/json" if asked["batch"] == 1 else "application/x-ndjson"
     )
     # All of them are made before the first is due: made meanwhile, the first of them come late and in a heap.
-    bodies = iter([*_bodies(itertools.islice(people.leads(asked["run"]), asked["first"], asked["most"]), asked["batch"])])
+    leads = itertools.islice(people.leads(asked["run"]), asked["first"], asked["most"])
+    bodies = iter([*_bodies(leads, asked["batch"])])
     wires = [await Wire.to(asked["port"]) for _ in range(asked["connections"])]
     tally = Tally()
     begun = time.perf_counter()
