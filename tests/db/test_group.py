@@ -170,32 +170,76 @@ async def test_without_a_database_every_request_of_the_batch_is_told_so(
     assert notes.batches == []
 
 
-async def test_a_good_batch_goes_beside_the_one_under_way_and_a_third_waits(database: Database, tenant: Tenant) -> None:
-    begun: asyncio.Queue[int] = asyncio.Queue()
+async def test_a_good_batch_goes_beside_the_one_under_way_and_no_third(database: Database, tenant: Tenant) -> None:
+    sizes: list[int] = []
+    under_way: list[int] = []
     let_go = asyncio.Event()
 
     async def work(tx: Tx, names: Sequence[str]) -> list[str]:
-        begun.put_nowait(len(names))
+        sizes.append(len(names))
+        under_way.append(len(names))
+        assert len(under_way) <= 2
         await asyncio.wait_for(let_go.wait(), 10)
+        under_way.remove(len(names))
         return list(names)
 
     group = GroupCommit(database, work)
-    names = [f"{n}" for n in range(49)]
+    answers: list[asyncio.Task[str]] = []
 
-    async def submit(some: slice) -> list[asyncio.Task[str]]:
-        tasks = [asyncio.create_task(group.submit(tenant, name)) for name in names[some]]
-        await asyncio.sleep(0)
-        return tasks
+    async def submit(count: int) -> None:
+        answers.extend(asyncio.create_task(group.submit(tenant, f"{n}")) for n in range(count))
+        async with database.transaction(tenant):  # by then, whatever was let go has begun
+            await asyncio.sleep(0.05)
 
-    answers = await submit(slice(1))
-    first = await begun.get()
-    answers += await submit(slice(1, 16))
-    assert begun.empty()
-    answers += await submit(slice(16, 17))
-    second = await begun.get()
-    answers += await submit(slice(17, 49))
-    assert begun.empty()
+    await submit(1)
+    await submit(15)
+    assert sizes == [1]
+    await submit(1)
+    assert sizes == [1, 16]
+    await submit(32)
+    assert sizes == [1, 16]
     let_go.set()
+    await asyncio.gather(*answers)
 
-    assert await asyncio.gather(*answers) == names
-    assert (first, second, await begun.get()) == (1, 16, 32)
+    assert sizes == [1, 16, 32]
+
+
+class Lost(Exception):
+    """Another transaction was first."""
+
+
+async def test_a_batch_that_lost_a_race_runs_again_whole(database: Database, tenant: Tenant) -> None:
+    batches: list[list[str]] = []
+
+    async def work(tx: Tx, names: Sequence[str]) -> list[str]:
+        batches.append(list(names))
+        if len(batches) == 1:
+            raise Lost
+        return list(names)
+
+    group = GroupCommit(database, work, races=(Lost,))
+    names = ["a", "b", "c"]
+
+    assert await asyncio.gather(*(group.submit(tenant, name) for name in names)) == names
+    assert batches == [names, names]
+
+
+async def test_one_tenants_second_batch_leaves_a_writer_to_the_others(
+    database: Database, tenant: Tenant, stranger: Tenant
+) -> None:
+    let_go = asyncio.Event()
+
+    async def work(tx: Tx, names: Sequence[str]) -> list[str]:
+        if tx.tenant == tenant:
+            await asyncio.wait_for(let_go.wait(), 10)
+        return list(names)
+
+    group = GroupCommit(database, work, writers=2)
+    waiting = [asyncio.create_task(group.submit(tenant, f"{n}")) for n in range(1)]
+    await asyncio.sleep(0)
+    waiting += [asyncio.create_task(group.submit(tenant, f"{n}")) for n in range(40)]
+    await asyncio.sleep(0)
+
+    assert await asyncio.wait_for(group.submit(stranger, "other"), 10) == "other"
+    let_go.set()
+    await asyncio.gather(*waiting)

@@ -234,6 +234,20 @@ async def test_a_restart_of_the_database_costs_no_request_once_it_answers_again(
 
 
 @pytest.mark.parametrize("way", ["engine", "engine_each"])
+async def test_a_restart_of_the_database_costs_no_loop_its_look(
+    database: Database, owner: psycopg.Connection[Any], way: str
+) -> None:
+    async with database.engine(), database.engine():
+        pass
+    owner.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'offhook_engine'"
+    )
+
+    async with getattr(database, way)() as tx:
+        assert await tx.row("select 1") == (1,)
+
+
+@pytest.mark.parametrize("way", ["engine", "engine_each"])
 async def test_a_statement_that_takes_too_long_is_told_as_unavailable(database: Database, way: str) -> None:
     async def dawdle() -> None:
         async with getattr(database, way)() as tx:

@@ -11,7 +11,7 @@ from offhook.db import Database
 from offhook.http import Answer, Caller, Door
 from offhook.http.bodies import sent
 from offhook.http.resources import resource_router
-from offhook.http.straight import StraightRouter
+from offhook.http.straight import StraightRouter, Way
 from offhook.settings import load
 
 from .conftest import ThingIn, Things
@@ -24,6 +24,7 @@ def app(database: Database, door: Door, authenticator: access.Authenticator, thi
 
     @quick.straight("POST", "/things", "routing:write", ThingIn, status_code=201)
     async def create(request: Request, who: Caller) -> Response:
+        assert isinstance(request.scope["route"], Way)
         thing = await sent(request, ThingIn)
         if thing.name == "unforeseen":
             raise RuntimeError("the secret of Michael")
@@ -32,7 +33,7 @@ def app(database: Database, door: Door, authenticator: access.Authenticator, thi
     async def ready() -> dict[str, str]:
         return {}
 
-    settings = load({"max_body_bytes": 4096}, environ={})
+    settings = load({"max_body_bytes": 8192}, environ={})
     return build_app(settings, authenticator, database, [resource_router(door, things), quick], ready)
 
 
@@ -49,6 +50,8 @@ def app(database: Database, door: Door, authenticator: access.Authenticator, thi
         (b'{"name": 7, "colour": {"red": -1, "green": 2}}', "application/json"),
         (b"", "application/json"),
         (b"", ""),
+        (b'{"name": ' + b"1" * 5000 + b"}", "application/json"),
+        (b'{"name": "\\ud800"}', "application/JSON"),
         (b"{}", "application/json"),
         (b"[]", "application/json"),
         (b'{"name":\n "x",}', "application/json"),
@@ -56,7 +59,7 @@ def app(database: Database, door: Door, authenticator: access.Authenticator, thi
         (b"[" * 2000 + b"]" * 2000, "application/json"),
         (b'{"name": "\\u0000"}', "application/json"),
         (b'{"name": "\\ud800"}', "application/json"),
-        (b'{"name": "' + b"x" * 5000 + b'"}', "application/json"),
+        (b'{"name": "' + b"x" * 9000 + b'"}', "application/json"),
         (b'{"name": "unforeseen"}', "application/json"),
     ],
 )
@@ -91,10 +94,15 @@ async def test_the_answer_bears_the_headers_of_every_answer(api: Any) -> None:
 
 
 async def test_it_is_measured_by_its_path(api: Any, client_of: Any, app: Any) -> None:
+    async def count() -> float:
+        lines = (await client_of(app).get("/metrics")).content.decode().splitlines()
+        ours = [one for one in lines if "_count{" in one and 'route="/v1/quick/things",status="201"' in one]
+        return sum(float(one.rpartition(" ")[2]) for one in ours)
+
+    before = await count()
     await api.post("/v1/quick/things", {"name": "a"})
 
-    metrics = (await client_of(app).get("/metrics")).content.decode()
-    assert 'route="/v1/quick/things"' in metrics
+    assert await count() == before + 1
 
 
 async def test_the_openapi_document_tells_its_body(app: Any, client_of: Any) -> None:
@@ -103,6 +111,24 @@ async def test_the_openapi_document_tells_its_body(app: Any, client_of: Any) -> 
     straight, routed = (document["paths"][path]["post"] for path in ("/v1/quick/things", "/v1/things"))
     assert straight["requestBody"]["content"] == routed["requestBody"]["content"]
     assert straight["requestBody"]["required"]
+    (taken,) = straight["requestBody"]["content"].values()
+    assert taken["schema"]["$ref"].rpartition("/")[2] in document["components"]["schemas"]
+
+
+async def test_somebody_who_hangs_up_is_no_failure_of_ours(app: Any, key: str, client_of: Any, capsys: Any) -> None:
+    told: list[Any] = []
+
+    async def hang_up() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = client_of(app, key)._scope("POST", "/v1/quick/things", b"{", {})
+    await app(scope, hang_up, send)
+
+    assert told[0]["status"] == 400
+    assert "request_failed" not in capsys.readouterr().out
 
 
 def _told(reply: Any) -> Any:

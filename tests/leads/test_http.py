@@ -129,6 +129,15 @@ async def test_a_text_that_cannot_be_stored_is_refused_by_its_line(api: Any, a_l
     assert (answer.status, answer.json["code"], answer.json["param"]) == (422, "unstorable_text", "line 2")
 
 
+@pytest.mark.parametrize("text", [b'"\\ud800"', b"1" * 5000, b"NaN"], ids=["half a pair", "5,000 digits", "NaN"])
+async def test_what_no_reader_of_json_may_keep_is_refused_whatever_the_body_is_called(api: Any, text: bytes) -> None:
+    body = b'{"operations": [{"op": "create", "body": {"client_ref_id": "a", "metadata": {"x": ' + text + b"}}}]}"
+
+    answer = await api.request("POST", "/v1/leads/batch", content=body, Content_Type="text/plain")
+
+    assert (answer.status, answer.json["code"], answer.json["param"]) == (400, "malformed_json", "body")
+
+
 async def test_a_line_that_is_not_json_is_named_and_nothing_of_its_batch_is_stored(
     api: Any, a_lead: ALead, stage: Stage
 ) -> None:

@@ -1,6 +1,7 @@
 """The pools, and the transaction that knows whose it is and what time it is."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -173,11 +174,18 @@ class Database:
 
     @asynccontextmanager
     async def engine_each(self) -> AsyncIterator[EngineTx]:
-        """Over tenants, each statement a transaction of its own, at a third of the cost: for a look, or what may be written twice.
+        """Over tenants, each statement a transaction of its own, at a third of the cost: for looks, and for statements of
+        which nobody must know whether they were done.
 
-        Raises Unavailable when the database is away; whether the statement was done is then unknown.
+        Raises Unavailable when the database is away.
         """
         connection = await _take(self._engine, BUSY_S)
+        for _ in range(self._engine.max_size):
+            if not _was_hung_up(connection):
+                break
+            await connection.close()
+            await self._engine.putconn(connection)
+            connection = await _take(self._engine, AWAY_S)
         try:
             yield EngineTx(connection, datetime.now(UTC))
         except psycopg.errors.QueryCanceled:
@@ -264,6 +272,13 @@ async def _take(pool: AsyncConnectionPool[Connection], timeout_s: float) -> Conn
         return await pool.getconn(timeout_s)
     except _AWAY:
         raise Unavailable("database_away", "The database does not answer; try again in a moment.") from None
+
+
+def _was_hung_up(connection: Connection) -> bool:
+    """Whether the server has closed it while it lay idle: there is something to read where nothing was asked."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 async def _begin(connection: Connection, statement: bytes) -> tuple[Any, ...]:

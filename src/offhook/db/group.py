@@ -2,10 +2,11 @@
 
 Whatever arrived while the last commit was under way is the next batch, so a lone request commits at once and a
 thousand share a few. A batch belongs to one tenant, whose batches follow one another: two at once would be smaller.
-Only when so many wait that they are a good batch already does it go beside the one under way, for there the database
-works while this process does, and not in turns. When one fails, its members run again one by one, so a refused request
-never rolls back its neighbours. Only when the database is away, or a few of them took too long alone too, are the others
-not tried.
+Only when so many wait that they are a good batch already does it go beside the one under way, for then the database
+works while this process does, and not in turns. Should the two want the same rows, the loser runs again.
+
+When a batch fails, its members run again one by one, so a refused request never rolls back its neighbours. Only when the
+database is away, or a few of them took too long alone too, are the others not tried.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from offhook.db.connection import Database, Tenant, Tx
+from offhook.db.races import unraced
 from offhook.errors import Slow, is_away
 
 Item = TypeVar("Item")
@@ -34,11 +36,14 @@ class GroupCommit(Generic[Item, Result]):
         database: Database,
         work: Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
+        races: tuple[type[Exception], ...] = (),
         writers: int = 4,
         most: int = 250,
     ) -> None:
+        """`races` are what `work` raises when another transaction was first: its whole batch runs once more then."""
         self._database = database
         self._work = work
+        self._races = races
         self._most = most
         self._writers = writers
         self._queues: OrderedDict[Tenant, list[Waiting[Item, Result]]] = OrderedDict()
@@ -60,10 +65,9 @@ class GroupCommit(Generic[Item, Result]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _may_write(self, tenant: Tenant) -> bool:
-        """Whether a batch of this tenant may go now."""
-        under_way = self._writing.count(tenant)
-        is_good = under_way == 0 or (under_way == 1 and len(self._queues[tenant]) >= _GOOD_BATCH)
-        return is_good and len(self._writing) < self._writers
+        """Whether a batch of this tenant may go now. A second one leaves a writer to the tenants that have none."""
+        under_way, free = self._writing.count(tenant), self._writers - len(self._writing)
+        return free > under_way and (under_way == 0 or (under_way == 1 and len(self._queues[tenant]) >= _GOOD_BATCH))
 
     async def _write(self, tenant: Tenant) -> None:
         """Commit this tenant's batch, then that of whoever waits longest, until nobody does."""
@@ -89,7 +93,8 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _commit(self, tenant: Tenant, batch: list[Waiting[Item, Result]]) -> None:
         try:
-            results = await self._transact(tenant, [item for item, _ in batch])
+            items = [item for item, _ in batch]
+            results = await unraced(lambda: self._transact(tenant, items), *self._races, again=1)
         except Exception as failure:
             if len(batch) == 1 or is_away(failure):
                 _refuse(batch, failure)

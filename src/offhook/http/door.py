@@ -119,7 +119,7 @@ async def _refuse_half_characters(request: Request) -> None:
     JSON can spell both. The search costs a microsecond; only a body, or a line, that spells such an escape is looked at
     closely.
     """
-    kind = request.headers.get("content-type", "")
+    kind = request.headers.get("content-type", "").lower()
     if "json" not in kind or not _ESCAPED.search(body := await request.body()):
         return
     lines = body.splitlines() if is_ndjson(kind) else [body]

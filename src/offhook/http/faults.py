@@ -68,6 +68,11 @@ def malformed_utf8(body: bytes, at: int, where: str = "body") -> Fault:
     return Fault(where, "malformed_json", f"The {where} is not UTF-8: line {line}, byte {column} of the line.")
 
 
+def number_too_long(where: str = "body") -> Fault:
+    """The fault of a JSON text with a number of thousands of digits."""
+    return Fault(where, "malformed_json", f"The {where} holds a number that is too long to be read; send it as text.")
+
+
 def missing(where: str = "body") -> Fault:
     """The fault of what is not there."""
     return Fault(where, *_CODES["missing"])

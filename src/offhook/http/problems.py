@@ -15,12 +15,20 @@ import psycopg
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from offhook import log
 from offhook.errors import Conflict, Fault, Invalid, OffhookError, TooMany, Unauthenticated, Unavailable
 from offhook.http.answer import Answer
-from offhook.http.faults import faults_of, malformed_json, malformed_utf8, nested_too_deeply, not_sent_as_json
+from offhook.http.faults import (
+    faults_of,
+    malformed_json,
+    malformed_utf8,
+    nested_too_deeply,
+    not_sent_as_json,
+    number_too_long,
+)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request at hand: the answer, its problem and the log share it."""
@@ -55,6 +63,8 @@ class Problem:
                 return _ours(_invalid(failure, body_model))
             case HTTPException():
                 return _plain_http(failure)
+            case ClientDisconnect():  # nobody reads this any more, and nothing failed
+                return _plain_http(HTTPException(HTTPStatus.BAD_REQUEST))
             case psycopg.OperationalError():
                 return _ours(Unavailable("database_away", "The database did not answer in time; try again."))
             case psycopg.IntegrityError() | psycopg.DataError():
@@ -156,6 +166,8 @@ def _plain_http(failure: HTTPException) -> Problem:
         return _ours(Invalid([malformed_utf8(cause.object, cause.start)], status=400))
     if isinstance(cause, RecursionError | json.JSONDecodeError):
         return _ours(Invalid([nested_too_deeply()], status=400))
+    if isinstance(cause, ValueError):
+        return _ours(Invalid([number_too_long()], status=400))
     status = failure.status_code
     code, detail = _HTTP_CODES.get(status, ("bad_request", "The request cannot be understood."))
     return Problem(status, code, HTTPStatus(status).phrase, detail, headers=failure.headers or {})

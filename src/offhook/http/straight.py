@@ -47,7 +47,11 @@ class StraightRouter(APIRouter):
     def straight(
         self, method: str, path: str, scope: str, body: type[Wire], **documented: Any
     ) -> Callable[[Endpoint], Endpoint]:
-        """Adds the endpoint for callers who bear `scope`. It reads `body` itself (`bodies.sent`); the path has no parameters."""
+        """Adds the endpoint for callers who bear `scope`. It reads `body` itself (`bodies.sent`).
+
+        The path has no parameters. Dependencies of the router are not asked on the way. The schema of `body` comes into
+        the OpenAPI document by a route that takes it as well.
+        """
         taken = {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}
         described = {"requestBody": {"required": True, "content": {"application/json": taken}}}
 

@@ -70,7 +70,7 @@ def router(
 
 def _add_door(api: StraightRouter, door: Door, database: Database, leads: Leads) -> None:
     """Where leads come in: one, many, or for a look only. Single leads share their commits."""
-    group: GroupCommit[LeadIn, Ingested] = GroupCommit(database, leads.ingest)
+    group: GroupCommit[LeadIn, Ingested] = GroupCommit(database, leads.ingest, races=(Raced,))
 
     known = {200: {"description": "The reference is known: the first lead stands."}}
 

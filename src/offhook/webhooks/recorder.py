@@ -25,7 +25,7 @@ from offhook.webhooks.schedule import Delivered
 
 BATCH = 500
 GATHER_S = 0.02
-"""Nobody waits for it while others are under way; a process that dies sends so much more a second time."""
+"""The price of waiting: a process that dies sends what came in meanwhile a second time."""
 _AWAY_S = 0.5
 _OWN_ROW = Delivered | Again | Left
 _SINGLY_S = 30.0
