@@ -74,8 +74,9 @@ def _machine_line(machine: dict[str, Any]) -> str:
 _NOTES = """\
 Load generator, receiver, server and PostgreSQL share the machine. Every lead makes three events, and one endpoint hears
 them all; in `ingest-single-once` it hears `lead.accepted` only, one delivery a lead. Two seconds of the same load go before
-each, and then the sandbox is emptied, vacuumed and checkpointed. A delivery counts once its try is recorded. Row-level
-security, sealing, sequences and signatures are on; the log is at `warning`, without a line per request.
+each, then the sandbox is emptied, vacuumed and checkpointed, and half a second of it has its statements planned. A
+delivery counts once its try is recorded. Row-level security, sealing, sequences and signatures are on; the log is at
+`warning`, without a line per request.
 Commit-to-wire is the server's own histogram (`/metrics`), so a quantile is the upper edge of its bucket; over two
 processes it counts from the claim of the delivery. Round trips are the voluntary waits of PostgreSQL's backends: waits
 for a lock or the disk are in it, so it is an upper bound. CPU is that of our server processes and of all of PostgreSQL's,
