@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 _REQUESTS_END_IN_S = 3
 _HOUSE_STOPS_IN_S = 15
 _IDLE_S = 65  # more than the minute after which the usual balancers give up a connection: they must be the first
-_GC_THRESHOLDS = (50_000, 10, 30)
-"""A look through everything stops the process for a tenth of a second once it is busy; three times rarer than usual."""
+_GC_THRESHOLD = 50_000
 
 
 async def serve(
@@ -140,4 +139,4 @@ def _spare_the_long_lived() -> None:
     # Measured: what a start leaves behind is never garbage, and walking it cost a quarter of the p99 at 1,000 POST/s.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.set_threshold(_GC_THRESHOLD)
