@@ -56,7 +56,7 @@ class LookedUp:
 
     async def come(self, count: int) -> None:
         """Wait until so many more are being looked up."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             for _ in range(count):
                 await self._come.acquire()
 
