@@ -4,10 +4,6 @@ A cluster is absent, made (whole or not at all), or running. The server outlives
 adopts it, and clears what a killed server left. One process holds a data directory at a time, by a lock that ends with
 it. No permission of a directory that is there is ever changed.
 
-PostgreSQL refuses root. For root it runs in a user namespace, where it bears another number but may do with files what
-their owner may; where that is forbidden (most containers), or somebody's home is closed to it, as the owner of the
-surrounding directory, or as nobody.
-
 Only the owner may enter the socket's directory, and is trusted then: in a namespace `peer` would see a wrong user. The
 log bears no statement, parameter, detail or refused value, for those are personal data.
 """
@@ -18,26 +14,22 @@ import importlib.util
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psutil
 import psycopg
 
 from offhook import log
+from offhook.db.runner import Runner, choose_runner
 from offhook.errors import CannotStart
 
 _LOG = log.get("db")
 _SOCKET = ".s.PGSQL.5432"
-_NOBODY = 65_534
-_NAMESPACE = ("unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "--")
 # The built-in collation needs no library of the system, whose next version might sort otherwise and break indexes.
 _LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
 _UNSYNCED = ("--username=postgres", "--auth=trust", "--no-instructions", "--no-sync")
@@ -174,46 +166,6 @@ class EmbeddedPostgres:
                 _LOG.error("postgres_not_revived", code=failure.code, detail=failure.detail)
 
 
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """As whom PostgreSQL runs. `owner` owns its files, as seen from outside of a namespace."""
-
-    owner: int
-    prefix: tuple[str, ...] = ()
-
-    def run(self, *command: str | Path, output: int = subprocess.DEVNULL, **environment: str) -> bool:
-        """Whether the command could be run and succeeded. It sees nothing of our environment but PATH."""
-        other = {"user": self.owner, "group": _NOBODY, "extra_groups": ()}
-        identity: dict[str, Any] = {} if self.owner == os.geteuid() else other
-        with suppress(OSError):
-            done = subprocess.run(  # noqa: S603 - fixed programs, no shell
-                [*self.prefix, *command],
-                cwd="/",
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # a Ctrl-C in the terminal is for us to handle
-                **identity,
-            )
-            return bool(done.returncode == 0)
-        return False
-
-    def may_enter(self, path: Path) -> bool:
-        """By trying, since permission bits do not tell of access lists, namespaces or security modules."""
-        return self.run("test", "-x", path)
-
-    def has_name(self) -> bool:
-        """initdb insists on one; a container often runs under a bare number."""
-        return self.run("id", "-un")
-
-    def own(self, top: Path) -> None:
-        """Hand over a file, or a directory with all that is in it; the top comes last, for it tells that all is done."""
-        if top.stat().st_uid != self.owner:
-            for path in (*top.rglob("*"), top):
-                os.chown(path, self.owner, -1, follow_symlinks=False)
-
-
 class _Cluster:
     """The files and processes of one cluster. What is not async blocks."""
 
@@ -222,7 +174,7 @@ class _Cluster:
         # In the command line of each of its processes, for all to read. Not a path: the host sees a container's /data too.
         self._mark = "offhook-{0.st_dev:x}-{0.st_ino:x}".format(data_dir.stat())
         self._programs = _find_programs()
-        self._runner = _choose_runner(data_dir, self._programs / "postgres")
+        self._runner = choose_runner(data_dir, self._programs / "postgres")
         self.socket_dir = Path(tempfile.gettempdir(), self._mark)  # XDG_RUNTIME_DIR goes when its user logs out
 
     def lay_out(self, settings: dict[str, str]) -> None:
@@ -260,9 +212,7 @@ class _Cluster:
         """The live server; None when its pid file is absent or stale, also when the pid is another process's now."""
         with suppress(OSError, ValueError, psutil.Error):
             process = psutil.Process(int(_pid_file(self.home)[0]))
-            if process.status() == psutil.STATUS_ZOMBIE:
-                os.waitpid(process.pid, os.WNOHANG)  # as process 1 of a container we inherited it
-            elif f"cluster_name={self._mark}" in process.cmdline():
+            if _lives(process) and f"cluster_name={self._mark}" in process.cmdline():
                 return process
         return None
 
@@ -277,12 +227,13 @@ class _Cluster:
 
     def end(self) -> None:
         """Return once the server is gone: by a fast shutdown or, since that hangs in a crash recovery, by harder means."""
+        if (process := self.postmaster()) is None:
+            return
         for number, patience_s in ((signal.SIGINT, 20), (signal.SIGQUIT, 10), (signal.SIGKILL, 10)):
-            if (process := self.postmaster()) is not None:
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
             until = time.monotonic() + patience_s
-            while self.postmaster() is not None and time.monotonic() < until:
+            while _lives(process) and time.monotonic() < until:  # it drops its pid file a moment before it is gone
                 time.sleep(0.01)
 
     def _clear_remains(self) -> None:
@@ -317,26 +268,7 @@ def _find_programs() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _choose_runner(data_dir: Path, program: Path) -> _Runner:
-    me, home, around = os.geteuid(), data_dir / "postgres", data_dir.parent.stat().st_uid
-    candidates = [_Runner(me, _NAMESPACE), *([_Runner(around)] if around else []), _Runner(_NOBODY)]
-    if me != 0:
-        return _Runner(me) if _Runner(me).has_name() else candidates[0]
-    if home.exists() and (owner := home.stat().st_uid) != 0:
-        candidates = [_Runner(owner)]
-    for runner in candidates:
-        if runner.may_enter(data_dir) and runner.may_enter(program) and runner.has_name():
-            return runner
-    ways = [*reversed(data_dir.parents), data_dir, *reversed(program.parents), program]
-    closed = next((path for path in ways if not runner.may_enter(path)), data_dir)
-    raise CannotStart(
-        "no_user_for_postgres",
-        f"PostgreSQL refuses root, and user {runner.owner} may not enter {closed}. Run `chmod o+x {closed}`, or run Offhook "
-        "as a normal user, or set OFFHOOK_DATABASE_URL.",
-    )
-
-
-def _make_private(socket_dir: Path, runner: _Runner) -> None:
+def _make_private(socket_dir: Path, runner: Runner) -> None:
     base, is_short = socket_dir.parent, len(os.fsencode(socket_dir / _SOCKET)) <= 103  # macOS; Linux allows 107
     if not (is_short and runner.may_enter(base)):
         raise CannotStart(
@@ -389,6 +321,14 @@ def _check_version(home: Path, programs: Path) -> None:
 
 def _pid_file(home: Path) -> list[str]:
     return (home / "postmaster.pid").read_text().split("\n")  # 0: its pid, 4: the socket's directory, 7: its state
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error, OSError):
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return process.is_running()
+        os.waitpid(process.pid, os.WNOHANG)  # as process 1 of a container we inherited it
+    return False
 
 
 async def _to_the_end(work: Callable[..., None], *arguments: object) -> None:
