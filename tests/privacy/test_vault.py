@@ -16,7 +16,7 @@ from offhook import ids
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.errors import OffhookError
 from offhook.privacy import ERASED, KeyRing, PersonKey, Vault
-from offhook.privacy.vault import about
+from offhook.privacy.vault import owner_of
 
 PLACE = b"lead.details"
 
@@ -74,7 +74,7 @@ def test_what_is_sealed_opens_again_and_nothing_of_it_stands_in_clear(data: byte
 
 
 def a_key(tenant: Tenant, person: UUID) -> PersonKey:
-    return PersonKey(tenant, about(tenant, person), AESGCM(bytes(32)))
+    return PersonKey(tenant, owner_of(tenant, person), AESGCM(bytes(32)))
 
 
 def test_a_sealed_value_opens_for_no_other_person_place_or_tenant() -> None:

@@ -13,7 +13,7 @@ from psycopg.errors import QueryCanceled
 from standardwebhooks import Webhook
 from tests.webhooks.conftest import Receiver, Room, Says
 
-from offhook.db import EngineTx
+from offhook.db import EngineTx, Tenant
 from offhook.sandbox.store import ahead as look_ahead
 from offhook.webhooks import lane_store
 
@@ -158,6 +158,28 @@ async def test_a_worker_elsewhere_is_woken_and_sends(room: Room, worker: Room, r
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)
     assert len(set(receiver.ids())) == len(receiver.received) == 3
+
+
+async def test_one_look_claims_for_every_tenant_and_tells_each_its_own(
+    worker: Room, receiver: Receiver, neighbour: Receiver, stranger: Tenant
+) -> None:
+    mine = await worker.endpoint(receiver.url)
+    theirs = await worker.endpoint(neighbour.url, tenant=stranger)
+    await worker.happens(3, person=await worker.person())
+    await worker.happens(2, tenant=stranger)
+
+    loop = asyncio.create_task(worker.webhooks.sender.run())
+    await receiver.has(3)
+    await neighbour.has(2)
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+    assert (len(receiver.received), len(neighbour.received)) == (3, 2)
+    assert not set(receiver.ids()) & set(neighbour.ids())
+    for request in receiver.received:
+        Webhook(mine.secret).verify(request.body, request.headers)
+    for request in neighbour.received:
+        Webhook(theirs.secret).verify(request.body, request.headers)
 
 
 async def test_an_erased_person_is_told_as_a_tombstone_from_memory_and_from_the_database(

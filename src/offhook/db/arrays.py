@@ -43,6 +43,7 @@ def _bytea(value: bytes) -> bytes:
 
 
 def _jsonb(value: Jsonb) -> bytes:
+    # Of ours alone: no whole number above 64 bits, no key that is not text, no not-a-number is in them.
     encoded = orjson.dumps(value.obj)
     return _LENGTH(len(encoded) + 1) + _JSONB + encoded
 

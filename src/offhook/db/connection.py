@@ -179,13 +179,7 @@ class Database:
 
         Raises Unavailable when the database is away.
         """
-        connection = await _take(self._engine, BUSY_S)
-        for _ in range(self._engine.max_size):
-            if not _was_hung_up(connection):
-                break
-            await connection.close()
-            await self._engine.putconn(connection)
-            connection = await _take(self._engine, AWAY_S)
+        connection = await _take_living(self._engine)
         try:
             yield EngineTx(connection, datetime.now(UTC))
         except psycopg.errors.QueryCanceled:
@@ -274,8 +268,21 @@ async def _take(pool: AsyncConnectionPool[Connection], timeout_s: float) -> Conn
         raise Unavailable("database_away", "The database does not answer; try again in a moment.") from None
 
 
+async def _take_living(pool: AsyncConnectionPool[Connection]) -> Connection:
+    """One that the server has not closed while it lay idle: who begins nothing on it cannot pass over a dead one later."""
+    for n in range(pool.max_size):
+        connection = await _take(pool, BUSY_S if n == 0 else AWAY_S)
+        if not _was_hung_up(connection):
+            return connection
+        await connection.close()
+        await pool.putconn(connection)
+    return await _take(pool, AWAY_S)
+
+
 def _was_hung_up(connection: Connection) -> bool:
-    """Whether the server has closed it while it lay idle: there is something to read where nothing was asked."""
+    """Whether the server has closed it: there is something to read where nothing was asked."""
+    if connection.closed:
+        return True
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
     return bool(waiting.poll(0))

@@ -47,21 +47,21 @@ ERASED = Erased()
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PersonKey:
-    """One data key of one person, unwrapped. Lives in memory only. `about` is `about(tenant, person)`."""
+    """One data key of one person, unwrapped. Lives in memory only. `owner` is `owner_of(tenant, person)`."""
 
     tenant: Tenant
-    about: bytes
+    owner: bytes
     cipher: AESGCM
 
     def seal(self, data: bytes, place: bytes) -> bytes:
         """`data`, readable only with this key at this `place`."""
         nonce = os.urandom(12)
-        return _VERSION + nonce + self.cipher.encrypt(nonce, data, self.about + place)
+        return _VERSION + nonce + self.cipher.encrypt(nonce, data, self.owner + place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """What was sealed at this `place`. Raises OffhookError `sealed_elsewhere` when it was not sealed there."""
         try:
-            return self.cipher.decrypt(sealed[1:13], sealed[13:], self.about + place)
+            return self.cipher.decrypt(sealed[1:13], sealed[13:], self.owner + place)
         except InvalidTag:
             raise OffhookError("sealed_elsewhere", "A sealed value was found where it was not sealed.") from None
 
@@ -87,9 +87,9 @@ class Vault:
         whom = [(person, kind) for person in persons for kind in classes]
         made, rows = {}, []
         for (person, kind), raw, nonce in zip(whom, _random(32, len(whom)), _random(12, len(whom)), strict=True):
-            told = about(tx.tenant, person)
-            made[person, kind] = PersonKey(tx.tenant, told, AESGCM(raw))
-            rows.append((person, kind, nonce + wrap.encrypt(nonce, raw, told + kind.encode())))
+            owner = owner_of(tx.tenant, person)
+            made[person, kind] = PersonKey(tx.tenant, owner, AESGCM(raw))
+            rows.append((person, kind, nonce + wrap.encrypt(nonce, raw, owner + kind.encode())))
         for known in made.keys() - await store.insert_keys(tx, epoch, rows):
             del made[known]
         # Until the commit the keys are this transaction's alone: one that rolls back must not seal anything afterwards.
@@ -121,12 +121,12 @@ class Vault:
 
     def unwrap(self, tenant: Tenant, person: UUID, kind: KeyClass, epoch: str, wrapped: bytes) -> PersonKey:
         """The key in a row of person_key. Raises OffhookError `no_epoch_key` when the ring lacks its epoch."""
-        told = about(tenant, person)
+        owner = owner_of(tenant, person)
         try:
-            raw = self._ring.epoch(epoch).decrypt(wrapped[:12], wrapped[12:], told + kind.encode())
+            raw = self._ring.epoch(epoch).decrypt(wrapped[:12], wrapped[12:], owner + kind.encode())
         except KeyError:
             raise OffhookError("no_epoch_key", f"The key ring lacks the epoch {epoch}; restore the ring.") from None
-        key = PersonKey(tenant, told, AESGCM(raw))
+        key = PersonKey(tenant, owner, AESGCM(raw))
         self._remember({(person, kind): key})
         return key
 
@@ -223,7 +223,7 @@ class Vault:
         self._cache.pop((person, "operational"), None)
 
 
-def about(tenant: Tenant, person: UUID) -> bytes:
+def owner_of(tenant: Tenant, person: UUID) -> bytes:
     """Whose a sealed value is, as its associated data begins."""
     return tenant.workspace.bytes + tenant.environment.encode() + person.bytes
 
