@@ -1,6 +1,9 @@
+import gc
 import importlib.util
 import subprocess
+import weakref
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -208,6 +211,27 @@ async def test_what_a_savepoint_undid_is_undone_and_the_rest_of_the_transaction_
             await undone(tx)
 
     assert told == ["kept"]
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_a_transaction_that_is_over_leaves_nothing_to_the_garbage_collector(
+    database: Database, tenant: Tenant, works: bool
+) -> None:
+    left: list[weakref.ref[Tx]] = []
+
+    async def over() -> None:
+        async with database.transaction(tenant) as tx:
+            left.append(weakref.ref(tx))
+            tx.on_commit(lambda: tx.notes.clear())
+            await tx.run("select 1" if works else "select 1 / 0")
+
+    gc.disable()
+    try:
+        with nullcontext() if works else pytest.raises(psycopg.errors.DivisionByZero):
+            await over()
+        assert [ref() for ref in left] == [None]
+    finally:
+        gc.enable()
 
 
 async def test_a_live_environments_clock_cannot_be_moved(database: Database, live_tenant: Tenant) -> None:

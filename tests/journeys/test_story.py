@@ -1,6 +1,8 @@
 """One lead's whole story, from the CRM to the sales floor and back, in milliseconds."""
 
-from collections.abc import AsyncIterator, Callable
+import gc
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +28,24 @@ async def crm(stage: Stage) -> AsyncIterator[Crm]:
     """A CRM that is told of leads, calls and transfers."""
     async with listening(stage, "lead.*", "call.*", "transfer.*") as crm:
         yield crm
+
+
+@pytest.fixture
+def garbage() -> Iterator[Callable[[], Counter[str]]]:
+    """What of ours only the collector would have freed, by type. It stops a process for as long as there is much of it."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+
+    def found() -> Counter[str]:
+        gc.collect()
+        kinds = [f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage]
+        return Counter(kind for kind in kinds if kind.startswith("offhook."))
+
+    yield found
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
 
 
 async def said_to(stage: Stage) -> list[dict[str, Any]]:
@@ -186,3 +206,12 @@ async def test_what_a_fact_entails_names_it_as_its_cause(
         if event["subject"]["type"] in ("lead", "suppression") and event["type"] != "lead.accepted":
             told.setdefault(types[event["causation_id"]], set()).add(event["type"])
     assert told == story
+
+
+async def test_a_busy_process_leaves_the_garbage_collector_nothing_of_ours(
+    stage: Stage, a_lead: Lead, crm: Crm, garbage: Callable[[], Counter[str]]
+) -> None:
+    await stage.send(a_lead(phone=TRANSFERRED), a_lead(phone=NO_ANSWER))
+    await stage.passes(days=2)
+
+    assert garbage() == {}
