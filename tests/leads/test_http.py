@@ -210,16 +210,30 @@ async def test_a_lead_is_found_by_its_id_and_by_its_reference(api: Any, a_lead: 
     assert (await api.get("/v1/leads/ext:LD-2")).status == 404
 
 
-async def test_the_contact_is_shown_in_clear_only_to_a_key_that_may_read_personal_data(
+async def test_what_is_personal_is_shown_only_to_a_key_that_may_read_personal_data(
     house: House, sandbox: Tenant, client_of: Any, stage: Stage, a_lead: ALead
 ) -> None:
-    made = await stage.post("/v1/leads", as_json(a_lead(phone="+12125550101")))
+    evidence = {"url": "https://forms.example/michael", "ip": "203.0.113.7"}
+    sent = as_json(a_lead(phone="+12125550101"))
+    sent["consent"] = [{**one, "evidence": evidence} for one in sent["consent"]]
+    sent |= {"visitor": {"gclid": "michael-1"}, "merge_fields": {"pet": "Rex"}, "metadata": {"note": "Call Michael"}}
+    made = await stage.post("/v1/leads", sent)
     member = await with_scopes(house, sandbox, client_of, "leads:read")
 
-    shown = (await member.get(f"/v1/leads/{made['id']}")).json
+    whole = await stage.lead(made["id"])
+    for reply in (await member.get(f"/v1/leads/{made['id']}"), await member.get("/v1/leads")):
+        shown = reply.json["data"][0] if "data" in reply.json else reply.json
+        assert shown["contact"] == {"phone": "***0101"}
+        assert (shown["visitor"], shown["merge_fields"], shown["metadata"]) == ({}, {}, {})
+        assert shown["consent"] == [{**one, "evidence": None} for one in whole["consent"]]
+        for word in (b"ichael", b"Rex", b"203.0.113.7"):
+            assert word not in reply.content
 
-    assert shown["contact"] == {"phone": "***0101"}
-    assert (await stage.lead(made["id"]))["contact"]["first_name"] == "Michael"
+    assert whole["contact"]["first_name"] == "Michael"
+    assert whole["consent"][0]["evidence"].items() >= evidence.items()
+    assert [whole[name] for name in ("visitor", "merge_fields", "metadata")] == [
+        sent[name] for name in ("visitor", "merge_fields", "metadata")
+    ]
 
 
 async def test_a_stranger_finds_none_of_our_leads(house: House, client_of: Any, stage: Stage, a_lead: ALead) -> None:

@@ -26,6 +26,7 @@ _NULLS = {
     "merge_fields": None,
     "metadata": None,
 }
+_FREE: dict[str, Any] = {"visitor": {}, "merge_fields": {}, "metadata": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ class Lead:
         return story(self.row.id, self.details, status or self.row.status, self.row.zones)
 
     def shown(self, *, personal: bool) -> dict[str, Any]:
-        """The lead as the API tells it; without `personal` its contact is masked, after erasure it is null."""
+        """The lead as the API tells it. Without `personal` its number is masked, its consents bear no evidence, and what the
+        CRM may write freely is empty; after erasure all of it is null.
+        """
         row = self.row
         return {
             "id": self.shown_id,
@@ -76,9 +79,10 @@ class Lead:
         if not self.details:
             return _NULLS
         shown = {name: self.details.get(name) for name in _NULLS}
-        if not personal:
-            shown["contact"] = {"phone": masked(self.phone)}
-        return shown
+        if personal:
+            return shown
+        consent = [{**one, "evidence": None} for one in self.details["consent"]]
+        return {**shown, **_FREE, "contact": {"phone": masked(self.phone)}, "consent": consent}
 
 
 class People:
