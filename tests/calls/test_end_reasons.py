@@ -11,13 +11,13 @@ from offhook.providers.contract import Cause, Kind
 
 
 def test_a_call_that_we_stopped_ends_for_our_reason() -> None:
-    call, _ = told_of(replace(ANSWERED, stop_reason="opt_out"), said(Kind.ENDED, 30, cause=Cause(party="consumer")))
+    call, _ = told_of(replace(ANSWERED, stop=Stop("opt_out")), said(Kind.ENDED, 30, cause=Cause(party="consumer")))
 
     assert (end_of(call).reason, end_of(call).by) == ("opt_out", "us")
 
 
 def test_a_call_that_somebody_had_us_hang_up_ends_by_them_with_all_that_ends_with_it() -> None:
-    call, facts = told_of(replace(being_transferred(ANSWERED), stop_reason=HUNG_UP), said(Kind.ENDED, 50))
+    call, facts = told_of(replace(being_transferred(ANSWERED), stop=HUNG_UP), said(Kind.ENDED, 50))
 
     assert (end_of(call).reason, end_of(call).by) == ("cancelled", "us")
     assert types(facts) == ["transfer.failed", "transfer.released", "call.ended", "call.finalized"]
@@ -25,14 +25,9 @@ def test_a_call_that_somebody_had_us_hang_up_ends_by_them_with_all_that_ends_wit
 
 
 def test_a_call_that_is_busy_before_its_hang_up_ends_by_the_platforms_word() -> None:
-    _, facts = told_of(a_call(stop_reason=HUNG_UP), said(Kind.BUSY, 5))
+    _, facts = told_of(a_call(stop=HUNG_UP), said(Kind.BUSY, 5))
 
     assert {fact.actor for fact in facts} == {Actor("provider")}
-
-
-@pytest.mark.parametrize("by", [None, Actor("engine"), Actor("api_key", "key_01k")])
-def test_a_stop_is_read_as_it_was_written(by: Actor | None) -> None:
-    assert Stop.of(Stop("hang_up", by).words) == Stop("hang_up", by)
 
 
 @pytest.mark.parametrize(

@@ -349,7 +349,7 @@ def test_an_opt_out_heard_after_the_hang_up_binds_all_the_same() -> None:
     assert (types(facts), call.opt_out) == (["call.opt_out_detected"], True)
 
 
-HUNG_UP = Stop("hang_up", Actor("api_key", "key_01k")).words
+HUNG_UP = Stop("hang_up", Actor("api_key", "key_01k"))
 
 
 def test_numbers_in_the_story_show_their_last_four_digits() -> None:

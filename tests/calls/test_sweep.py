@@ -5,7 +5,7 @@ from tests.calls.conftest import A_TAG, FakeFloor, FakePlatform, House, Minutes
 
 from offhook.calls import errands
 from offhook.providers import Providers
-from offhook.providers.contract import ControlRefused, HangUp, Kind, Qualification
+from offhook.providers.contract import ControlRefused, HangUp, Kind, PlatformAway, Qualification
 
 
 async def test_a_call_that_rings_too_long_is_asked_about(
@@ -47,6 +47,20 @@ async def test_a_call_past_its_longest_duration_is_cut_off(
     assert (call, HangUp()) in platform.done
     ended = await house.envelope(call, "call.ended")
     assert (ended["data"]["end_reason"], ended["actor"]["type"]) == ("watchdog", "engine")
+
+
+async def test_a_cut_that_the_platform_did_not_answer_is_repeated_until_it_does(
+    house: House, platform: FakePlatform, minutes: Minutes
+) -> None:
+    call = await house.answered(max_duration_s=60)
+    platform.control_raises = [PlatformAway()] * 2
+
+    for _ in range(5):
+        await minutes(1)
+        await house.drain()
+
+    assert platform.done == [(call, HangUp())]
+    assert await house.end_reason(call) == "watchdog"
 
 
 async def test_a_slot_is_held_as_long_as_its_call_lives(house: House, floor: FakeFloor, minutes: Minutes) -> None:

@@ -101,17 +101,6 @@ class Stop:
     reason: str
     by: Actor | None = None
 
-    @property
-    def words(self) -> str:
-        """As it stands in the call's row: `opt_out`, or `hang_up api_key key_01k…`."""
-        return " ".join(word for word in (self.reason, self.by and self.by.type, self.by and self.by.id) if word)
-
-    @classmethod
-    def of(cls, words: str) -> "Stop":
-        """What `words` wrote."""
-        reason, *by = words.split(" ")
-        return cls(reason, Actor(*by) if by else None)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -123,7 +112,8 @@ class Call:
     status: Status
     platform_ref: str | None = None
     stop_requested_at: datetime | None = None
-    stop_reason: str | None = None
+    stop: Stop | None = None
+    """Why we want it gone; None when we do not."""
     placed_at: datetime | None = None
     ringing_at: datetime | None = None
     answered_at: datetime | None = None
@@ -153,11 +143,6 @@ class Call:
     def erased(self) -> bool:
         """Whether nobody can say any more with whom it was; then nothing more is told about it either."""
         return self.told is NOTHING_TOLD
-
-    @property
-    def stop(self) -> Stop | None:
-        """Why we want it gone; None when we do not."""
-        return Stop.of(self.stop_reason) if self.stop_reason else None
 
     @property
     def open_transfer(self) -> Handover | None:

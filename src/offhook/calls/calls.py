@@ -120,7 +120,7 @@ class Calls:
 
         From the commit on none of them is dialed any more; those at a platform are handed to it for hang-up at once.
         """
-        stopped = await store.request_stop(tx, reason, tag=number_tag, lead=lead_id)
+        stopped = await store.request_stop(tx, Stop(reason), tag=number_tag, lead=lead_id)
         await self._reports.hang_up(tx, stopped)
         return stopped
 
@@ -156,7 +156,7 @@ class Calls:
 
     async def hang_up(self, tx: Tx, call_id: UUID, by: Actor) -> Call:
         """End one call; its end names `by`, who asked for it. Raises NotFound. A call that is over stays as it is."""
-        stopped = await store.request_stop(tx, Stop("hang_up", by).words, call=call_id)
+        stopped = await store.request_stop(tx, Stop("hang_up", by), call=call_id)
         await self._reports.hang_up(tx, stopped)
         return await self.find(tx, call_id)
 

@@ -121,7 +121,9 @@ class Errands:
             answer = CallReport(key="", kind=Kind.UNSURE, source="poll")
         call = (await self._say(job, answer))[at.call.id]
         if not call.over and (cut or call.stop_requested_at is not None):
-            await _acted(replace(at, call=call), HangUp())
+            told = await _acted(replace(at, call=call), HangUp())
+            if cut and not told:
+                await self._hang_up_later(job, at)
         if cut and not call.over:
             cause = Cause(reason="watchdog", party="us")
             await self._say(
@@ -146,6 +148,11 @@ class Errands:
                 raise
             _tell(call, failure)
             return None
+
+    async def _hang_up_later(self, job: Job, at: _At) -> None:
+        async with self._database.transaction(job.tenant) as tx:
+            key = at.call.id.hex
+            await jobs.enqueue(tx, "calls.hang_up", {"call": key}, key=key, run_at=at.now + AGAIN)
 
     async def _say(self, job: Job, report: CallReport) -> dict[UUID, Call]:
         async with self._database.transaction(job.tenant) as tx:

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import orjson
 
-from offhook.calls.call import NOTHING_TOLD, About, Call, End, Handover, Status, Told
+from offhook.calls.call import NOTHING_TOLD, About, Call, End, Handover, Status, Stop, Told
 from offhook.db import EngineTx, Tx
+from offhook.events import Actor
 
 _COLUMNS = (
     "id, direction, mode, status, person_id, lead_id, campaign_id, attempt_id, provider_account_id, platform_ref, number_tag, story,"
@@ -17,7 +18,7 @@ _COLUMNS = (
 )
 _TIMES = ("placed_at", "ringing_at", "answered_at")
 _PROGRESS = (
-    "answered_by", "voice_detected", "qualified", "opt_out", "transferred", "late_answer", "disposition", "troubles", "stop_reason",
+    "answered_by", "voice_detected", "qualified", "opt_out", "transferred", "late_answer", "disposition", "troubles", "stop",
     *_TIMES, "transfer", "end",
 )  # fmt: skip
 _FIXED = ("provider", "attempt_n", "ring_timeout_s", "max_duration_s")
@@ -83,6 +84,8 @@ def _progress(state: dict[str, Any]) -> dict[str, Any]:
     progress["troubles"] = tuple(progress.get("troubles") or ())
     if transfer := progress.get("transfer"):
         progress["transfer"] = Handover(**{name: _typed(name, value) for name, value in transfer.items()})
+    if stop := progress.get("stop"):
+        progress["stop"] = Stop(stop["reason"], Actor(**stop["by"]) if stop["by"] else None)
     if end := progress.get("end"):
         progress["end"] = End(**end)
     return progress
@@ -285,16 +288,16 @@ async def nobody_places(tx: Tx, calls: Sequence[UUID]) -> None:
 
 
 async def request_stop(
-    tx: Tx, reason: str, *, tag: bytes | None = None, lead: UUID | None = None, call: UUID | None = None
+    tx: Tx, stop: Stop, *, tag: bytes | None = None, lead: UUID | None = None, call: UUID | None = None
 ) -> list[UUID]:
-    """Ask every open call of that number, lead or id to stop, and name them; the first reason stays."""
+    """Ask every open call of that number, lead or id to stop, and name them; what was asked first stands."""
     rows = await tx.rows(
         "update call set stop_requested_at = coalesce(stop_requested_at, %(now)s), version = version + 1,"
-        " state = case when state ? 'stop_reason' then state else state || jsonb_build_object('stop_reason', %(reason)s::text) end"
+        " state = jsonb_build_object('stop', %(stop)s::jsonb) || state"
         " where workspace_id = %(ws)s and environment = %(env)s and ended_at is null"
         " and id in (select id from call where workspace_id = %(ws)s and environment = %(env)s and ended_at is null"
         "  and (number_tag = %(tag)s or lead_id = %(lead)s or id = %(call)s) order by id for no key update) returning id",
-        {**tx.keys, "now": tx.now, "reason": reason, "tag": tag, "lead": lead, "call": call},
+        {**tx.keys, "now": tx.now, "stop": orjson.dumps(stop).decode(), "tag": tag, "lead": lead, "call": call},
     )
     return [row[0] for row in rows]
 
