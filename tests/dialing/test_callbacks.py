@@ -22,6 +22,16 @@ async def test_a_callback_takes_the_place_of_what_was_planned(stage: Stage, a_le
     assert [n for n, _ in await numbers(stage, lead)] == [1, 2, 3]
 
 
+async def test_what_a_callback_plans_names_it_as_its_cause(stage: Stage, a_lead: Lead) -> None:
+    (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
+
+    await stage.post(f"/v1/leads/{lead}/callback", {"at": "2026-11-24T15:00:00Z"})
+
+    (wish,) = await stage.events("lead.callback_scheduled", lead)
+    (*_, planned) = await stage.events("lead.scheduled", lead)
+    assert (planned["data"]["reason"], planned["causation_id"]) == ("callback", wish["event_id"])
+
+
 async def test_a_callback_asked_for_at_night_is_planned_for_the_morning(stage: Stage, a_lead: Lead) -> None:
     (lead,) = await stage.send(a_lead(phone=NO_ANSWER))
     await stage.passes(minutes=5)

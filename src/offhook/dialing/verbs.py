@@ -59,7 +59,7 @@ class Verbs:
         self._must_be_open(lead)
         fact = LeadCallbackScheduled(subject_id=lead.id, story=lead.story(), actor=actor, due_at=at, source=actor.type)
         await self._log.append(tx, [fact])
-        await self._move(tx, lead, legal_from(lead, at, self._rules), "callback", actor)
+        await self._move(tx, lead, legal_from(lead, at, self._rules), "callback", actor, causation=fact.id)
 
     async def reconnect(
         self, tx: Tx, lead: Lead, at: datetime, actor: Actor, causation: UUID | None = None
@@ -145,7 +145,9 @@ class Verbs:
         after = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
         return next(attempt.id for attempt in after if attempt.state == "planned")
 
-    async def _move(self, tx: Tx, lead: Lead, at: datetime, reason: str, actor: Actor) -> None:
+    async def _move(
+        self, tx: Tx, lead: Lead, at: datetime, reason: str, actor: Actor, *, causation: UUID | None = None
+    ) -> None:
         """Have the next attempt fall due at `at`; where none waits, for its call is out, the end of that call plans it."""
         n = await attempt_store.move_planned(tx, lead.id, at)
         attempts = (await attempt_store.attempts_of(tx, [lead.id]))[lead.id]
@@ -157,8 +159,15 @@ class Verbs:
             n = _made(attempts) + 1
             await self._plan(tx, lead, lead.row.campaign_id, attempts, at)
         await mark(tx, [(lead.id, "scheduled", at)])
-        story = lead.story(status="scheduled")
-        fact = LeadScheduled(subject_id=lead.id, story=story, actor=actor, attempt_no=n, not_before=at, reason=reason)
+        fact = LeadScheduled(
+            subject_id=lead.id,
+            story=lead.story(status="scheduled"),
+            actor=actor,
+            causation=causation,
+            attempt_no=n,
+            not_before=at,
+            reason=reason,
+        )
         await self._tell(tx, fact)
 
     async def _plan(
