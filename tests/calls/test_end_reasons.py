@@ -11,9 +11,10 @@ from offhook.providers.contract import Cause, Kind
 
 
 def test_a_call_that_we_stopped_ends_for_our_reason() -> None:
-    call, _ = told_of(replace(ANSWERED, stop=Stop("opt_out")), said(Kind.ENDED, 30, cause=Cause(party="consumer")))
+    call, facts = told_of(replace(ANSWERED, stop=Stop("opt_out")), said(Kind.ENDED, 30, cause=Cause(party="consumer")))
 
     assert (end_of(call).reason, end_of(call).by) == ("opt_out", "us")
+    assert {fact.actor for fact in facts} == {Actor("engine")}
 
 
 def test_a_call_that_somebody_had_us_hang_up_ends_by_them_with_all_that_ends_with_it() -> None:

@@ -10,7 +10,7 @@ import orjson
 from offhook import ids, jobs
 from offhook.calls import state, store, transfers
 from offhook.calls.book import Book, Changed
-from offhook.calls.call import About, Call, Stop, Told
+from offhook.calls.call import ENGINE, About, Call, Stop, Told
 from offhook.calls.errands import Errands
 from offhook.calls.placing import Placing
 from offhook.calls.reports import FIRST_LOOK, Reports
@@ -52,7 +52,7 @@ class NewCall:
     visitor: bytes | None = field(repr=False)
     client_ref_id: str
     merge_fields: Mapping[str, str] = field(default_factory=dict, repr=False)
-    actor: Actor = state.ENGINE
+    actor: Actor = ENGINE
 
 
 class Calls:

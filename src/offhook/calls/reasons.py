@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import get_args
 
-from offhook.calls.call import Call, Stop
+from offhook.calls.call import ENGINE, Call, Stop
 from offhook.events import Actor
 from offhook.providers import CallReport, meaning
 from offhook.providers.contract import Cause, Kind, Party
@@ -60,7 +60,7 @@ assert set(_OF_PARTY) == set(get_args(Party))
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The end's word, the platform's own code beside it, who ended it, and at whose request where we did."""
+    """The end's word, the platform's own code beside it, who ended it, and on whose word where we did."""
 
     reason: str
     detail: str | None
@@ -75,7 +75,7 @@ def why_ended(call: Call, report: CallReport, at: datetime) -> Why:
     by: Party = "us" if stop else cause.party
     # A leg's status taken for the call's: the word goes, the code stays.
     detail = cause.detail or (report.kind.value if call.answered_at and report.kind in _OF_KIND else None)
-    return Why(_reason(call, report, cause, at), detail, by, stop.by if stop else None)
+    return Why(_reason(call, report, cause, at), detail, by, (stop.by or ENGINE) if stop else None)
 
 
 def word_of(cause: Cause) -> str | None:

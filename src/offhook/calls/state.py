@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from offhook.calls import handover
-from offhook.calls.call import RANK, Call, End, Status, seconds
+from offhook.calls.call import ENGINE, RANK, Call, End, Status, seconds
 from offhook.calls.reasons import why_ended
 from offhook.events import Actor, Fact, Transition
 from offhook.events.catalogue import calls as told
@@ -31,7 +31,6 @@ LATE_ANNOTATION = timedelta(seconds=300)
 
 _CERTAINTY = {"unknown": 0, "human": 1, "voicemail": 2, "screening": 2, "ivr": 2, "fax": 2}
 PLATFORM = Actor("provider")
-ENGINE = Actor("engine")
 
 
 def advance(call: Call, report: CallReport) -> Step:
