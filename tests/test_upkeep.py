@@ -26,10 +26,10 @@ class Chores:
 
     async def too_slow(self, tx: EngineTx) -> int:
         await tx.run("set local statement_timeout = '20ms'")
-        return await tx.run("select pg_sleep(10)")
+        return await tx.count("select pg_sleep(10)")
 
     async def broken(self, tx: EngineTx) -> int:
-        return await tx.run("select 1 / 0")
+        return await tx.count("select 1 / 0")
 
     async def unforeseen(self) -> None:
         raise RuntimeError("the secret of Michael, +13125550199")
@@ -100,7 +100,7 @@ async def test_a_house_can_be_started_though_a_lock_is_in_the_way_of_the_coming_
     the_last_day_is_missing(database_url)
     upkeep = Upkeep(database, [chores.three_at_once])
     async with database.engine() as reader:
-        await reader.run("select 1 from event limit 1")
+        await reader.row("select 1 from event limit 1")
 
         await upkeep.prepare()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -22,6 +22,11 @@ from offhook.db.testing import Template
 from offhook.errors import Unavailable
 
 __all__ = ["stage"]
+
+CHUNK: LiteralString = (
+    "insert into import_chunk (workspace_id, environment, job_id, n, rows, written_at) select w.workspace_id, 'sandbox',"
+    " gen_random_uuid(), 0, %(name)s::text::bytea, now() from (select current_setting('offhook.workspace')::uuid workspace_id) w"
+)
 
 ENGINE_WRITES = {
     "job": {"insert", "update", "delete"},
@@ -213,6 +218,11 @@ async def test_what_a_savepoint_undid_is_undone_and_the_rest_of_the_transaction_
     assert told == ["kept"]
 
 
+async def chunks(database: Database, tenant: Tenant) -> list[str]:
+    async with database.transaction(tenant) as tx:
+        return [row[0].decode() for row in await tx.rows("select rows from import_chunk order by rows")]
+
+
 @pytest.mark.parametrize("works", [True, False])
 async def test_a_transaction_that_is_over_leaves_nothing_to_the_garbage_collector(
     database: Database, tenant: Tenant, works: bool
@@ -232,6 +242,56 @@ async def test_a_transaction_that_is_over_leaves_nothing_to_the_garbage_collecto
         assert [ref() for ref in left] == [None]
     finally:
         gc.enable()
+
+
+async def test_what_nobody_waits_for_is_done_in_its_place(database: Database, tenant: Tenant) -> None:
+    async with database.transaction(tenant) as tx:
+        await tx.run("select set_config('offhook.test', 'first', true)")
+        first = await tx.row("select current_setting('offhook.test')")
+        await tx.run("select set_config('offhook.test', 'second', true)")
+        await tx.run("select set_config('offhook.test', current_setting('offhook.test') || ', third', true)")
+        then = await tx.row("select current_setting('offhook.test')")
+        await tx.run(CHUNK, {"name": "by the commit"})
+
+    assert (first, then) == (("first",), ("second, third",))
+    assert await chunks(database, tenant) == ["by the commit"]
+
+
+@pytest.mark.parametrize("raised_by", ["the next statement", "the commit", "the end of a savepoint"])
+async def test_what_nobody_waited_for_fails_the_transaction_with_its_own_error(
+    database: Database, tenant: Tenant, raised_by: str
+) -> None:
+    async def fails() -> None:
+        async with database.transaction(tenant) as tx:
+            await tx.run(CHUNK, {"name": "before"})
+            if raised_by == "the end of a savepoint":
+                async with tx.savepoint():
+                    await tx.run("select 1 / 0")
+            await tx.run("select 1 / 0")
+            await tx.run(CHUNK, {"name": "after"})
+            if raised_by == "the next statement":
+                await tx.row("select 1")
+                pytest.fail("the next statement did not raise")
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await fails()
+
+    assert await chunks(database, tenant) == []
+
+
+async def test_what_nobody_waited_for_goes_with_its_savepoint(database: Database, tenant: Tenant) -> None:
+    async def undone(tx: Tx) -> None:
+        async with tx.savepoint():
+            await tx.run(CHUNK, {"name": "inside"})
+            raise RuntimeError
+
+    async with database.transaction(tenant) as tx:
+        await tx.run(CHUNK, {"name": "before"})
+        with pytest.raises(RuntimeError):
+            await undone(tx)
+        await tx.run(CHUNK, {"name": "after"})
+
+    assert await chunks(database, tenant) == ["after", "before"]
 
 
 async def test_a_live_environments_clock_cannot_be_moved(database: Database, live_tenant: Tenant) -> None:
@@ -264,7 +324,7 @@ async def test_a_restart_of_the_database_costs_no_loop_its_look(
     async with database.engine(), database.engine():
         pass
     owner.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'offhook_engine'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name = 'offhook_engine'"
     )
 
     async with getattr(database, way)() as tx:

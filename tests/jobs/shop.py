@@ -66,7 +66,7 @@ class Shop:
             raise RuntimeError("a bad job")
         if any(job.key == "slow" for job in taken):
             await tx.run("set local statement_timeout = '20ms'")
-            await tx.run("select pg_sleep(10)")
+            await tx.row("select pg_sleep(10)")
         self._note(taken)
         return [Done() for _ in taken]
 

@@ -202,7 +202,7 @@ async def save(
 
     A call that is not `requested` any more is being placed by nobody.
     """
-    changed = await tx.run(
+    changed = await tx.count(
         _SAVES[bool(with_legs), bool(with_transfer)],
         {
             **tx.keys,
@@ -325,7 +325,7 @@ BEING_PLACED: LiteralString = "select exists (select from call where workspace_i
 
 
 async def forget_reports(tx: EngineTx, most: int = 5000) -> int:
-    return await tx.run(
+    return await tx.count(
         "delete from report_seen where ctid = any(array("
         "select ctid from report_seen where seen_at < now() - interval '72 hours' limit %(most)s))",
         {"most": most},

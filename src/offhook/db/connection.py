@@ -59,41 +59,84 @@ class Tenant:
 
 
 class EngineTx:
-    """A transaction over tenants, for claims, settling and upkeep."""
+    """A transaction over tenants, for claims, settling and upkeep.
+
+    What nobody waits for is sent with what comes next, in one round trip: see `run`.
+    """
 
     def __init__(self, connection: Connection, wall: datetime) -> None:
         self.connection = connection
         self.wall = wall
         # One for all its statements, each of which takes its answer before the next: making one is a fifth of a short one.
         self._cursor = connection.cursor(binary=True)
+        self._behind: list[tuple[LiteralString, Params]] = []
         self._on_commit: list[Callable[[], None]] = []
 
-    async def run(self, query: LiteralString, params: Params = None) -> int:
+    async def run(self, query: LiteralString, params: Params = None) -> None:
+        """Execute in its place, but together with what comes next: that, or the commit, raises what this fails with."""
+        self._behind.append((query, params))
+
+    async def lock(self, query: LiteralString, params: Params = None) -> None:
+        """Execute; return once it is done: for locks, which must be held when who asked for them goes on."""
+        await self._ask(query, params)
+
+    async def count(self, query: LiteralString, params: Params = None) -> int:
         """Execute; the number of rows it touched."""
-        return (await self._cursor.execute(query, params)).rowcount
+        return (await self._ask(query, params)).rowcount
 
     async def rows(self, query: LiteralString, params: Params = None) -> list[TupleRow]:
         """Every row of the answer, as tuples."""
-        return await (await self._cursor.execute(query, params)).fetchall()
+        return await (await self._ask(query, params)).fetchall()
 
     async def row(self, query: LiteralString, params: Params = None) -> TupleRow | None:
         """The first row, or None when there is none."""
-        return await (await self._cursor.execute(query, params)).fetchone()
+        return await (await self._ask(query, params)).fetchone()
+
+    async def flush(self) -> None:
+        """Have done what was only told so far."""
+        if self._behind:
+            async with self.connection.pipeline():
+                await self._send()
+
+    async def _ask(self, query: LiteralString, params: Params) -> psycopg.AsyncCursor[TupleRow]:
+        if not self._behind:
+            return await self._cursor.execute(query, params)
+        async with self.connection.pipeline():
+            await self._send()
+            return await self._cursor.execute(query, params)
+
+    async def _send(self) -> None:
+        told = self._behind[:]
+        self._behind.clear()
+        writer = self.connection.cursor(binary=True)
+        for query, params in told:
+            await writer.execute(query, params)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """What is done inside, its `on_commit` too, is undone when it raises; the rest of the transaction stands."""
+        await self.flush()
         kept = len(self._on_commit)
         try:
             async with self.connection.transaction():
                 yield
+                await self.flush()
         except BaseException:
+            self._behind.clear()
             del self._on_commit[kept:]
             raise
 
     def on_commit(self, act: Callable[[], None]) -> None:
         """Call `act` once the commit is durable; never when it rolls back. It must not raise and not wait."""
         self._on_commit.append(act)
+
+    async def commit(self) -> None:
+        if not self._behind:
+            await self.connection.execute("commit")
+            return
+        async with self.connection.pipeline():
+            await self._send()
+            await self.connection.execute("commit")
 
     def ended(self, *, committed: bool) -> None:
         """Do what waited for the commit, and let go of it: it knows this transaction, and such rings are what stops a busy
@@ -124,7 +167,7 @@ class Tx(EngineTx):
     async def in_environment(self, environment: Environment) -> AsyncIterator["Tx"]:
         """The same transaction in the other environment of its workspace, whose clock nobody has moved yet."""
         other = Tx(self.connection, Tenant(self.tenant.workspace, environment), self.wall, self.wall)
-        other._on_commit = self._on_commit
+        other._behind, other._on_commit = self._behind, self._on_commit
         await self.run("select set_config('offhook.environment', %(env)s, true)", other.keys)
         yield other
         await self.run("select set_config('offhook.environment', %(env)s, true)", self.keys)
@@ -186,7 +229,9 @@ class Database:
         """
         connection = await _take_living(self._engine)
         try:
-            yield EngineTx(connection, datetime.now(UTC))
+            tx = EngineTx(connection, datetime.now(UTC))
+            yield tx
+            await tx.flush()
         except psycopg.errors.QueryCanceled:
             raise Slow("database_slow", _SLOW) from None
         except psycopg.OperationalError:
@@ -304,7 +349,7 @@ async def _begin(connection: Connection, statement: bytes) -> tuple[Any, ...]:
 async def _ending(tx: EngineTx) -> AsyncIterator[None]:
     try:
         yield
-        await tx.connection.execute("commit")
+        await tx.commit()
     except BaseException as failure:
         tx.ended(committed=False)
         await _roll_back(tx.connection)

@@ -155,7 +155,7 @@ async def move_planned(tx: Tx, lead: UUID, due_at: datetime) -> int | None:
 async def bring_forward(tx: Tx, lead: UUID, campaign_id: UUID) -> bool:
     """Have the lead's planned or paused attempt fall due now, for this campaign; whether it has one."""
     return bool(
-        await tx.run(
+        await tx.count(
             "update attempt set state = 'planned', due_at = %(now)s, campaign_id = %(campaign)s, blocker = null"
             " where workspace_id = %(ws)s and environment = %(env)s and lead_id = %(lead)s and state in ('planned', 'paused')",
             {**tx.keys, "lead": lead, "campaign": campaign_id, "now": tx.now},

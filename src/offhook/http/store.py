@@ -51,7 +51,7 @@ async def keep(
 
 async def purge(tx: EngineTx) -> int:
     """Forget answers that are older than 24 hours, `PURGED_AT_ONCE` at most; how many."""
-    return await tx.run(
+    return await tx.count(
         # The age twice: a key that is renewed meanwhile is not what was found.
         "delete from idempotency where created_at <= %(since)s and ctid = any(array("
         "select ctid from idempotency where created_at <= %(since)s limit %(most)s))",
@@ -61,4 +61,4 @@ async def purge(tx: EngineTx) -> int:
 
 async def take_turn(tx: Tx, id: UUID) -> None:
     """Requests that change this object take turns until the commit."""
-    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 4))", {"id": id})
+    await tx.lock("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 4))", {"id": id})

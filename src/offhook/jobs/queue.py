@@ -121,7 +121,7 @@ async def extend(tx: Tx, job: Job) -> None:
 async def finish(tx: Tx, jobs: Sequence[Job]) -> None:
     """They are over: gone, or waiting again when they were enqueued anew while they ran. A stale fence changes nothing."""
     params = {**tx.keys, "ids": [job.id for job in jobs], "fences": [job.fence for job in jobs]}
-    ended = await tx.run(
+    ended = await tx.count(
         "delete from job j where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[]) and again_at is null"
         " and fence = (%(fences)b::int[])[array_position(%(ids)b::uuid[], j.id)]",
         params,

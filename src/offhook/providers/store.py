@@ -31,7 +31,7 @@ async def insert(
     """Whether it was stored; False when the platform has an account of that name already."""
     if is_default:
         await _no_default(tx)
-    stored = await tx.run(
+    stored = await tx.count(
         "insert into provider_account (workspace_id, environment, id, provider, name, settings, secret, is_default, created_at, updated_at)"
         " values (%(ws)s, %(env)s, %(id)s, %(provider)s, %(name)s, %(settings)s, %(secret)s, %(default)s, %(now)s, %(now)s)"
         " on conflict (workspace_id, environment, provider, name) do nothing",

@@ -45,7 +45,7 @@ async def take_turn(tx: Tx, campaign_id: UUID) -> None:
     A turn of its own, taken after those of dispatch and of numbers and after a call's row: a transfer that waited for the
     dispatch with its call's row in hand could embrace it.
     """
-    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 5))", {"id": campaign_id})
+    await tx.lock("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 5))", {"id": campaign_id})
 
 
 async def room(tx: Tx, campaign_id: UUID) -> int:
@@ -126,7 +126,7 @@ async def extend(tx: Tx, call_id: UUID, until: datetime) -> None:
 
 
 async def release(tx: Tx, calls: Sequence[UUID]) -> int:
-    return await tx.run(
+    return await tx.count(
         "update slot set held_by = null, campaign_id = null, held_until = null where workspace_id = %(ws)s and environment = %(env)s"
         " and held_by = any(%(calls)b::uuid[])",
         {**tx.keys, "calls": list(calls)},

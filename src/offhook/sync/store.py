@@ -42,7 +42,7 @@ class OptOutRow:
 
 async def take_turns(tx: Tx, tags: Collection[bytes]) -> None:
     """Post-backs with one external reference take turns until the commit; several references in one order for everybody."""
-    await tx.run(
+    await tx.lock(
         "select pg_advisory_xact_lock(hashtextextended(encode(tag, 'hex'), 3)) from unnest(%(tags)b::bytea[]) tag order by tag",
         {"tags": sorted(set(tags))},
     )
@@ -109,7 +109,7 @@ async def answer_postback(tx: Tx, id: UUID, lead_id: UUID | None, answer: dict[s
 
 async def purge_postbacks(tx: EngineTx, older_than: timedelta) -> int:
     """Forget post-backs whose lead has not come for so long, by the clock of each environment, `PURGED_AT_ONCE` at most; how many."""
-    return await tx.run(
+    return await tx.count(
         # Twice what waits: whose lead comes meanwhile is not what was found.
         "delete from postback where content is not null and ctid = any(array("
         "select p.ctid from environment e join postback p on p.workspace_id = e.workspace_id and p.environment = e.environment"

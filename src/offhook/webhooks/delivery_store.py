@@ -224,7 +224,7 @@ async def replay(tx: Tx, deliveries: Sequence[UUID]) -> dict[UUID, UUID]:
 async def discard(tx: Tx, delivery: UUID) -> bool:
     """Whether it was a dead letter; it is discarded from now on."""
     return bool(
-        await tx.run(
+        await tx.count(
             "update dead_letter set status = 'discarded' where workspace_id = %(ws)s and environment = %(env)s"
             " and delivery_id = %(id)s",
             {**tx.keys, "id": delivery},

@@ -69,14 +69,14 @@ async def insert(tx: Tx, generation: int, rows: Sequence[Addressed]) -> int:
 
 async def holding(tx: Tx) -> None:
     """Before anything is held: whoever releases what is held waits until this transaction is over, or was before it."""
-    await tx.run(
+    await tx.lock(
         "select pg_advisory_xact_lock_shared(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word}
     )
 
 
 async def releasing(tx: Tx) -> None:
     """Before what is held is released: everything held until now is seen, and whoever holds next sees who is released."""
-    await tx.run("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word})
+    await tx.lock("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word})
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ async def hold_all(tx: Tx, endpoint: UUID) -> None:
 
 async def release_all(tx: Tx, endpoint: UUID) -> int:
     """Send what was held for this endpoint; how many. To be called after `releasing`."""
-    return await tx.run(
+    return await tx.count(
         "update due set held = false, due_at = %(now)s where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s"
         " and due_at = 'infinity'",
         {**tx.keys, "e": endpoint, "now": tx.now},
@@ -312,7 +312,7 @@ async def release_all(tx: Tx, endpoint: UUID) -> int:
 
 async def discard_all(tx: Tx, endpoint: UUID, reason: str, *, only_held: bool) -> int:
     """Move what is open for this endpoint (or only what is held) among the dead letters as discarded; how many."""
-    return await tx.run(
+    return await tx.count(
         "with gone as (delete from due where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s"
         "  and (held or not %(only_held)s) returning *)"
         " insert into dead_letter (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries, reason, status,"

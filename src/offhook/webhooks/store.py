@@ -41,7 +41,7 @@ class EndpointRow:
 async def insert(tx: Tx, row: EndpointRow) -> bool:
     """Whether it was written; False when its external id is taken."""
     return bool(
-        await tx.run(
+        await tx.count(
             f"insert into endpoint (workspace_id, environment, {_COLUMNS}) values (%(ws)s, %(env)s, %(id)s, %(external_id)s, %(url)s,"
             " %(events)b, %(description)s, %(secret)b, %(status)s, null, 0, null, null, %(metadata)s, %(at)s, %(at)s, 1)"
             " on conflict (workspace_id, environment, external_id) do nothing",
@@ -95,7 +95,7 @@ def _row(row: tuple[Any, ...]) -> EndpointRow:
 async def update(tx: Tx, row: EndpointRow) -> bool:
     """Write every settable field and raise the version; False when its external id is taken by another."""
     return bool(
-        await tx.run(
+        await tx.count(
             "update endpoint set external_id = %(external_id)s, url = %(url)s, events = %(events)b, description = %(description)s,"
             " secret = %(secret)b, status = %(status)s, status_reason = %(reason)s, failures_in_row = %(failures)s,"
             " failing_since = %(since)s, metadata = %(metadata)s, updated_at = %(now)s, version = version + 1"
