@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 import offhook
-from offhook.db import embedded, runner
+from offhook.db import embedded, server_user
 from offhook.db.embedded import EmbeddedPostgres
 from offhook.errors import CannotStart
 
@@ -314,7 +314,7 @@ def test_a_directory_that_may_not_be_written_is_named_with_the_cure(open_dir: Pa
 class TestRootWithoutNamespaces:
     @pytest.fixture
     def data_dir(self, open_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(runner, "_NAMESPACE", ("false",))
+        monkeypatch.setattr(server_user, "_NAMESPACE", ("false",))
         return open_dir / "data"
 
     async def test_the_server_runs_as_nobody(self, new_server: EmbeddedPostgres, data_dir: Path) -> None:

@@ -55,10 +55,10 @@ async def test_two_transactions_that_wait_for_each_other_both_come_through(datab
         nonlocal runs
         runs += 1
         async with database.transaction(tenant) as tx:
-            await tx.lock("select pg_advisory_xact_lock(%(n)s)", {"n": first})
+            await tx.run_now("select pg_advisory_xact_lock(%(n)s)", {"n": first})
             if runs <= 2:
                 await each_has_one.wait()
-            await tx.lock("select pg_advisory_xact_lock(%(n)s)", {"n": second})
+            await tx.run_now("select pg_advisory_xact_lock(%(n)s)", {"n": second})
 
     await asyncio.gather(unraced(lambda: take(1, 2)), unraced(lambda: take(2, 1)))
 

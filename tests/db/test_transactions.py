@@ -2,8 +2,8 @@ import gc
 import importlib.util
 import subprocess
 import weakref
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, LiteralString
@@ -19,7 +19,7 @@ import offhook.db
 from offhook import access, ids
 from offhook.db import Database, Tenant, Tx, migrate, missing_migrations
 from offhook.db.testing import Template
-from offhook.errors import Unavailable
+from offhook.errors import NotFound, Unavailable
 
 __all__ = ["stage"]
 
@@ -233,7 +233,7 @@ async def test_a_transaction_that_is_over_leaves_nothing_to_the_garbage_collecto
         async with database.transaction(tenant) as tx:
             left.append(weakref.ref(tx))
             tx.on_commit(lambda: tx.notes.clear())
-            await tx.run("select 1" if works else "select 1 / 0")
+            await tx.row("select 1" if works else "select 1 / 0")
 
     gc.disable()
     try:
@@ -277,6 +277,75 @@ async def test_what_nobody_waited_for_fails_the_transaction_with_its_own_error(
         await fails()
 
     assert await chunks(database, tenant) == []
+
+
+async def test_a_connection_serves_on_after_statements_that_were_sent_together_and_failed(
+    database_url: str, tenant: Tenant
+) -> None:
+    database = Database(database_url, pool_size=1)
+    await database.open()
+
+    async def refused() -> None:
+        async with database.transaction(tenant):
+            raise NotFound("no_such_thing", "It is not there.")
+
+    async def failing(statements: int) -> None:
+        async with database.transaction(tenant) as tx:
+            for _ in range(statements):
+                await tx.run(CHUNK, {"name": "failed"})
+            await tx.run("select 1 / 0")
+            await tx.run(CHUNK, {"name": "failed"})
+
+    async def working(name: str) -> None:
+        async with database.transaction(tenant) as tx:
+            await tx.run(CHUNK, {"name": name})
+
+    try:
+        for n in range(6):
+            with pytest.raises(NotFound):
+                await refused()
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                await failing(n % 3)
+            await working(str(n))
+            await working(f"{n} again")
+        assert await chunks(database, tenant) == [name for n in range(6) for name in (str(n), f"{n} again")]
+    finally:
+        await database.close()
+
+
+async def test_a_failure_that_was_swallowed_is_not_committed(database: Database, tenant: Tenant) -> None:
+    async def swallows(tx: Tx, act: Callable[[], Awaitable[Any]]) -> None:
+        with suppress(psycopg.Error):
+            await act()
+        await tx.run(CHUNK, {"name": "after"})
+
+    async def alone() -> None:
+        async with database.transaction(tenant) as tx:
+            await swallows(tx, lambda: tx.row("select 1 / 0"))
+
+    async def together() -> None:
+        async with database.transaction(tenant) as tx:
+            await tx.run("select 1 / 0")
+            await swallows(tx, lambda: tx.row("select 1"))
+
+    for lost in (alone, together):
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            await lost()
+    assert await chunks(database, tenant) == []
+
+
+async def test_over_tenants_each_statement_can_stand_alone(database: Database, owner: psycopg.Connection[Any]) -> None:
+    owner.execute("create table mark (n int primary key); grant all on mark to offhook_engine")
+
+    async def mark() -> None:
+        async with database.engine_each() as tx:
+            await tx.run("insert into mark values (1)")
+            await tx.run("select 1 / 0")
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await mark()
+
+    assert owner.execute("select n from mark").fetchall() == [(1,)]
 
 
 async def test_what_nobody_waited_for_goes_with_its_savepoint(database: Database, tenant: Tenant) -> None:

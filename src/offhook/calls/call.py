@@ -15,7 +15,6 @@ from offhook.providers.contract import PlatformRef
 
 Status = Literal["requested", "placed", "ringing", "inbound_ringing", "answered", "ended"]
 RANK: Mapping[str, int] = {"requested": 0, "placed": 1, "ringing": 2, "inbound_ringing": 2, "answered": 3, "ended": 9}
-ENGINE = Actor("engine")
 MASKED = ("call.caller_id", "call.dialed_number")
 
 

@@ -10,7 +10,7 @@ import orjson
 from offhook import ids, jobs
 from offhook.calls import state, store, transfers
 from offhook.calls.book import Book, Changed
-from offhook.calls.call import ENGINE, About, Call, Stop, Told
+from offhook.calls.call import About, Call, Stop, Told
 from offhook.calls.errands import Errands
 from offhook.calls.placing import Placing
 from offhook.calls.reports import FIRST_LOOK, Reports
@@ -19,7 +19,7 @@ from offhook.calls.sweep import Sweep
 from offhook.calls.transfers import Floor
 from offhook.db import Database, EngineTx, Tenant, Tx, Wakeups
 from offhook.errors import Conflict, NotFound
-from offhook.events import Actor, Log
+from offhook.events import ENGINE, Actor, Log
 from offhook.jobs import Inside, Outside, enqueue_all
 from offhook.privacy import Vault
 from offhook.providers import CallReport, DialOrder, Providers

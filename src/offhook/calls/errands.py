@@ -123,7 +123,7 @@ class Errands:
         if not call.over and (cut or call.stop_requested_at is not None):
             told = await _acted(replace(at, call=call), HangUp())
             if cut and not told:
-                await self._hang_up_later(job, at)
+                await self._hang_up_later(job)
         if cut and not call.over:
             cause = Cause(reason="watchdog", party="us")
             await self._say(
@@ -149,10 +149,10 @@ class Errands:
             _tell(call, failure)
             return None
 
-    async def _hang_up_later(self, job: Job, at: _At) -> None:
+    async def _hang_up_later(self, job: Job) -> None:
+        call = UUID(job.args["call"]).hex
         async with self._database.transaction(job.tenant) as tx:
-            key = at.call.id.hex
-            await jobs.enqueue(tx, "calls.hang_up", {"call": key}, key=key, run_at=at.now + AGAIN)
+            await jobs.enqueue(tx, "calls.hang_up", {"call": call}, key=call, run_at=tx.now + AGAIN)
 
     async def _say(self, job: Job, report: CallReport) -> dict[UUID, Call]:
         async with self._database.transaction(job.tenant) as tx:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import get_args
 
-from offhook.calls.call import ENGINE, Call, Stop
-from offhook.events import Actor
+from offhook.calls.call import Call, Stop
+from offhook.events import ENGINE, Actor
 from offhook.providers import CallReport, meaning
 from offhook.providers.contract import Cause, Kind, Party
 

@@ -17,9 +17,9 @@ from typing import Any
 from uuid import UUID
 
 from offhook.calls import handover
-from offhook.calls.call import ENGINE, RANK, Call, End, Status, seconds
+from offhook.calls.call import RANK, Call, End, Status, seconds
 from offhook.calls.reasons import why_ended
-from offhook.events import Actor, Fact, Transition
+from offhook.events import ENGINE, Actor, Fact, Transition
 from offhook.events.catalogue import calls as told
 from offhook.providers import CallReport
 from offhook.providers.contract import Cause, Kind

@@ -9,7 +9,7 @@ from offhook.db import Tx
 
 async def lock_tags(tx: Tx, tags: Sequence[bytes]) -> None:
     """Take the turn of each tag until the end of the transaction, in one order for everybody."""
-    await tx.lock(
+    await tx.run_now(
         "select pg_advisory_xact_lock(hashtextextended(encode(tag, 'hex'), 1)) from unnest(%(tags)b::bytea[]) tag order by tag",
         {"tags": sorted(set(tags))},
     )

@@ -12,12 +12,11 @@ from uuid import UUID
 from offhook import ids
 from offhook.compliance import store
 from offhook.db import Tx
-from offhook.events import Actor, Log, Story
+from offhook.events import ENGINE, Actor, Log, Story
 from offhook.events.catalogue.suppressions import SuppressionAdded
 
 Scope = Literal["seller", "workspace"]
 Kind = Literal["phone", "email"]
-_ENGINE = Actor("engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Stop:
     identifiers: Sequence[Identifier]
     source: str
     scope: Scope = "seller"
-    actor: Actor = _ENGINE
+    actor: Actor = ENGINE
     causation: UUID | None = None
 
     @property

@@ -4,6 +4,9 @@ A `Tx` belongs to one tenant (one environment of one workspace): row-level secur
 others, and `now` is that environment's time. An `EngineTx` passes over tenants, on the few tables that the engine's
 loops work on, and knows only the real clock.
 
+`run` returns at once: its statement goes with the next one that is asked for an answer, or with the commit, which raise
+its failure. What needs a lock, or an answer, says so (`run_now`, `row`, `rows`, `count`).
+
 On failure the transaction rolls back and its `on_commit` callbacks are forgotten. A transaction never waits for the
 network: nothing but the database is awaited between begin and commit. A database that is away raises
 `errors.Unavailable`, and nothing was done; when it goes away during the commit itself, the outcome is unknown to the

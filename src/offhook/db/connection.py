@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -29,6 +30,7 @@ AWAY_S = 0.2
 """How long it waits for another connection after a dead one: where one was lost to a restart, the next is there or soon made."""
 PLANS = 500
 """How many statements a connection keeps planned: more than there are."""
+_MOST_BEHIND = 64
 
 _SLOW = "The database took longer than a statement may; nothing was done, try again."
 _AWAY = (psycopg.OperationalError, PoolTimeout)
@@ -59,10 +61,7 @@ class Tenant:
 
 
 class EngineTx:
-    """A transaction over tenants, for claims, settling and upkeep.
-
-    What nobody waits for is sent with what comes next, in one round trip: see `run`.
-    """
+    """A transaction over tenants, for claims, settling and upkeep. What nobody waits for is sent with what comes next: see `run`."""
 
     def __init__(self, connection: Connection, wall: datetime) -> None:
         self.connection = connection
@@ -71,13 +70,20 @@ class EngineTx:
         self._cursor = connection.cursor(binary=True)
         self._behind: list[tuple[LiteralString, Params]] = []
         self._on_commit: list[Callable[[], None]] = []
+        self.was_cut_off = False
+        """Whether statements were sent together of which the server passed over some."""
 
     async def run(self, query: LiteralString, params: Params = None) -> None:
-        """Execute in its place, but together with what comes next: that, or the commit, raises what this fails with."""
-        self._behind.append((query, params))
+        """Execute in its place, in one round trip with what comes next: that, or the commit, raises what this fails with.
 
-    async def lock(self, query: LiteralString, params: Params = None) -> None:
-        """Execute; return once it is done: for locks, which must be held when who asked for them goes on."""
+        Nothing of it is done when this returns, so `params` must stay as they are.
+        """
+        self._behind.append((query, params))
+        if len(self._behind) >= _MOST_BEHIND:
+            await self.flush()
+
+    async def run_now(self, query: LiteralString, params: Params = None) -> None:
+        """Execute; return once it is done: for a lock, which must be held by then, and for what is too large to wait."""
         await self._ask(query, params)
 
     async def count(self, query: LiteralString, params: Params = None) -> int:
@@ -95,22 +101,28 @@ class EngineTx:
     async def flush(self) -> None:
         """Have done what was only told so far."""
         if self._behind:
-            async with self.connection.pipeline():
-                await self._send()
+            await self._together()
 
     async def _ask(self, query: LiteralString, params: Params) -> psycopg.AsyncCursor[TupleRow]:
         if not self._behind:
             return await self._cursor.execute(query, params)
-        async with self.connection.pipeline():
-            await self._send()
-            return await self._cursor.execute(query, params)
+        await self._together((query, params))
+        return self._cursor
 
-    async def _send(self) -> None:
+    async def _together(self, *last: tuple[LiteralString, Params]) -> None:
+        """All that waits and then the last, whose answer is the cursor's, in one round trip."""
         told = self._behind[:]
         self._behind.clear()
         writer = self.connection.cursor(binary=True)
-        for query, params in told:
-            await writer.execute(query, params)
+        try:
+            async with self.connection.pipeline():
+                for query, params in told:
+                    await writer.execute(query, params)
+                for query, params in last:
+                    await self._cursor.execute(query, params)
+        except BaseException:
+            self.was_cut_off = True
+            raise
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -123,6 +135,7 @@ class EngineTx:
                 await self.flush()
         except BaseException:
             self._behind.clear()
+            self.was_cut_off = False
             del self._on_commit[kept:]
             raise
 
@@ -131,12 +144,10 @@ class EngineTx:
         self._on_commit.append(act)
 
     async def commit(self) -> None:
-        if not self._behind:
-            await self.connection.execute("commit")
-            return
-        async with self.connection.pipeline():
-            await self._send()
-            await self.connection.execute("commit")
+        """Make it durable, with all that waits. Raises InFailedSqlTransaction when somebody swallowed a statement's failure."""
+        if self.was_cut_off or self.connection.info.transaction_status is TransactionStatus.INERROR:
+            raise psycopg.errors.InFailedSqlTransaction("a statement of this transaction failed; nothing was done")
+        await self._ask("commit", None)
 
     def ended(self, *, committed: bool) -> None:
         """Do what waited for the commit, and let go of it: it knows this transaction, and such rings are what stops a busy
@@ -146,6 +157,13 @@ class EngineTx:
         self._on_commit.clear()
         for act in acts:
             act()
+
+
+class _EachTx(EngineTx):
+    """Each statement a transaction of its own, so none may wait for the next: they would be one together."""
+
+    async def run(self, query: LiteralString, params: Params = None) -> None:
+        await self.run_now(query, params)
 
 
 class Tx(EngineTx):
@@ -229,9 +247,7 @@ class Database:
         """
         connection = await _take_living(self._engine)
         try:
-            tx = EngineTx(connection, datetime.now(UTC))
-            yield tx
-            await tx.flush()
+            yield _EachTx(connection, datetime.now(UTC))
         except psycopg.errors.QueryCanceled:
             raise Slow("database_slow", _SLOW) from None
         except psycopg.OperationalError:
@@ -352,7 +368,7 @@ async def _ending(tx: EngineTx) -> AsyncIterator[None]:
         await tx.commit()
     except BaseException as failure:
         tx.ended(committed=False)
-        await _roll_back(tx.connection)
+        await _roll_back(tx)
         if isinstance(failure, psycopg.OperationalError) and (tx.connection.closed or tx.connection.broken):
             raise Unavailable("database_away", "The database went away; send the same request again.") from None
         if isinstance(failure, psycopg.errors.QueryCanceled):
@@ -361,10 +377,13 @@ async def _ending(tx: EngineTx) -> AsyncIterator[None]:
     tx.ended(committed=True)
 
 
-async def _roll_back(connection: Connection) -> None:
+async def _roll_back(tx: EngineTx) -> None:
+    connection = tx.connection
     if connection.closed or connection.broken:
         return
     try:
-        await connection.execute("rollback")
+        # psycopg counts as prepared what the server passed over after a failure; its own rollback forgets all that is
+        # prepared, which is dear, and so is not for every request that is refused.
+        await (connection.rollback() if tx.was_cut_off else connection.execute("rollback"))
     except psycopg.Error:
         await connection.close()

@@ -25,7 +25,7 @@ import psutil
 import psycopg
 
 from offhook import log
-from offhook.db.runner import Runner, choose_runner
+from offhook.db.server_user import ServerUser, choose_user
 from offhook.errors import CannotStart
 
 _LOG = log.get("db")
@@ -174,26 +174,26 @@ class _Cluster:
         # In the command line of each of its processes, for all to read. Not a path: the host sees a container's /data too.
         self._mark = "offhook-{0.st_dev:x}-{0.st_ino:x}".format(data_dir.stat())
         self._programs = _find_programs()
-        self._runner = choose_runner(data_dir, self._programs / "postgres")
+        self._user = choose_user(data_dir, self._programs / "postgres")
         self.socket_dir = Path(tempfile.gettempdir(), self._mark)  # XDG_RUNTIME_DIR goes when its user logs out
 
     def lay_out(self, settings: dict[str, str]) -> None:
         """Make what is absent, and write the settings of the next start. Raises CannotStart."""
         with _writing():
-            _make_private(self.socket_dir, self._runner)
+            _make_private(self.socket_dir, self._user)
             if self.home.exists():
                 _check_version(self.home, self._programs)
-                self._runner.own(self.home)
+                self._user.own(self.home)
             else:
                 self._make(self.home.with_name("postgres.new"))
             conf = self.home / "offhook.conf"
             conf.write_text(_SETTINGS.format(socket_dir=self.socket_dir, **settings))
-            self._runner.own(conf)
+            self._user.own(conf)
 
     def _make(self, new: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)  # of a start that was killed
         new.mkdir(mode=0o700)
-        self._runner.own(new)
+        self._user.own(new)
         is_made = self._run("initdb", "-D", new, *_UNSYNCED, *_LOCALE)
         if is_made:
             with (new / "postgresql.conf").open("a") as conf:
@@ -255,7 +255,7 @@ class _Cluster:
         output = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             # Not by -D: pg_ctl hands its arguments to a shell, which would read a $ in the path.
-            return self._runner.run(self._programs / program, *arguments, output=output, PGDATA=str(self.home))
+            return self._user.run(self._programs / program, *arguments, output=output, PGDATA=str(self.home))
         finally:
             os.close(output)
 
@@ -268,17 +268,15 @@ def _find_programs() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _make_private(socket_dir: Path, runner: Runner) -> None:
+def _make_private(socket_dir: Path, user: ServerUser) -> None:
     base, is_short = socket_dir.parent, len(os.fsencode(socket_dir / _SOCKET)) <= 103  # macOS; Linux allows 107
-    if not (is_short and runner.may_enter(base)):
-        raise CannotStart(
-            "no_socket_dir", f"Set TMPDIR to a short path that user {runner.owner} may enter, not {base}."
-        )
+    if not (is_short and user.may_enter(base)):
+        raise CannotStart("no_socket_dir", f"Set TMPDIR to a short path that user {user.owner} may enter, not {base}.")
     socket_dir.mkdir(mode=0o700, exist_ok=True)
-    if socket_dir.is_symlink() or socket_dir.stat().st_uid not in (os.geteuid(), runner.owner):
+    if socket_dir.is_symlink() or socket_dir.stat().st_uid not in (os.geteuid(), user.owner):
         raise CannotStart("socket_dir_taken", f"{socket_dir} is somebody else's. Remove it, or set TMPDIR.")
     socket_dir.chmod(0o700)
-    runner.own(socket_dir)
+    user.own(socket_dir)
 
 
 def _take_lock(data_dir: Path) -> int:

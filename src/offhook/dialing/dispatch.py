@@ -22,13 +22,12 @@ from offhook.dialing import attempt_store, store
 from offhook.dialing.gate import Barred, Cleared, Gated, Held, gate
 from offhook.dialing.store import CampaignRow
 from offhook.errors import Unavailable
-from offhook.events import Actor, Fact, Log
+from offhook.events import ENGINE, Actor, Fact, Log
 from offhook.events.catalogue.leads import LeadCadenceCompleted, LeadDeferred
 from offhook.leads import People, mark
 from offhook.log import get, place_of
 from offhook.providers import DialOrder
 
-ENGINE = Actor("engine")
 LOOK_S = 1.0
 BATCH = 100
 _NOT_PAUSED = ("accepted", "held", "scheduled", "dialing", "in_call", "qualified", "disqualified", "exhausted")

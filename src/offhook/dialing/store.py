@@ -243,7 +243,7 @@ async def plans(tx: Tx, versions: Collection[tuple[UUID, int]]) -> dict[tuple[UU
 
 async def lock_campaign(tx: Tx, campaign_id: UUID) -> None:
     """Take the campaign's turn to dispatch until the end of the transaction."""
-    await tx.lock("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 2))", {"id": campaign_id})
+    await tx.run_now("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 2))", {"id": campaign_id})
 
 
 async def latest_plans(tx: Tx, campaign_ids: Sequence[UUID]) -> dict[UUID, Latest]:

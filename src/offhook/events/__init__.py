@@ -6,7 +6,7 @@ that transaction. The bytes that endpoints will get are rendered and sealed here
 event type.
 """
 
-from offhook.events.fact import Actor, Event, Fact, Story, Transition
+from offhook.events.fact import ENGINE, Actor, Event, Fact, Story, Transition
 from offhook.events.log import Log
 
-__all__ = ["Actor", "Event", "Fact", "Log", "Story", "Transition"]
+__all__ = ["ENGINE", "Actor", "Event", "Fact", "Log", "Story", "Transition"]

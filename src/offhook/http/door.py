@@ -102,7 +102,9 @@ class Door:
         """What `work` would answer, with nothing done: its transaction rolls back."""
         try:
             async with self._database.transaction(who.tenant) as tx:
-                raise _Undone(await work(tx))
+                answer = await work(tx)
+                await tx.flush()  # what nobody waited for may yet be refused
+                raise _Undone(answer)
         except _Undone as undone:
             return Answer(200, undone.answer.body, {"Offhook-Dry-Run": "true"}).response()
 

@@ -61,4 +61,4 @@ async def purge(tx: EngineTx) -> int:
 
 async def take_turn(tx: Tx, id: UUID) -> None:
     """Requests that change this object take turns until the commit."""
-    await tx.lock("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 4))", {"id": id})
+    await tx.run_now("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 4))", {"id": id})

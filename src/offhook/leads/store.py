@@ -250,7 +250,7 @@ async def erase(tx: Tx, id: UUID) -> None:
 
 
 async def put_chunk(tx: Tx, job: UUID, n: int, rows: bytes) -> None:
-    await tx.run(
+    await tx.run_now(
         "insert into import_chunk (workspace_id, environment, job_id, n, rows, written_at)"
         " values (%(ws)s, %(env)s, %(job)s, %(n)s, %(rows)b, %(wall)s)",
         {**tx.keys, "job": job, "n": n, "rows": rows, "wall": tx.wall},

@@ -45,7 +45,7 @@ async def take_turn(tx: Tx, campaign_id: UUID) -> None:
     A turn of its own, taken after those of dispatch and of numbers and after a call's row: a transfer that waited for the
     dispatch with its call's row in hand could embrace it.
     """
-    await tx.lock("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 5))", {"id": campaign_id})
+    await tx.run_now("select pg_advisory_xact_lock(hashtextextended(%(id)s::text, 5))", {"id": campaign_id})
 
 
 async def room(tx: Tx, campaign_id: UUID) -> int:

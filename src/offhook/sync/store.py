@@ -42,7 +42,7 @@ class OptOutRow:
 
 async def take_turns(tx: Tx, tags: Collection[bytes]) -> None:
     """Post-backs with one external reference take turns until the commit; several references in one order for everybody."""
-    await tx.lock(
+    await tx.run_now(
         "select pg_advisory_xact_lock(hashtextextended(encode(tag, 'hex'), 3)) from unnest(%(tags)b::bytea[]) tag order by tag",
         {"tags": sorted(set(tags))},
     )

@@ -15,7 +15,7 @@ from uuid import UUID
 from offhook import ids
 from offhook.db import Tx, Wakeups
 from offhook.errors import Conflict, Invalid, NotFound, Stale
-from offhook.events import Actor, Fact, Log, Transition
+from offhook.events import ENGINE, Actor, Fact, Log, Transition
 from offhook.events.catalogue.webhooks import (
     WebhookEndpointCreated,
     WebhookEndpointDeleted,
@@ -37,7 +37,6 @@ from offhook.webhooks.store import EndpointRow
 from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, endpoint_shown
 
 Shown = dict[str, Any]
-_ENGINE = Actor("engine")
 
 
 class Endpoints:
@@ -51,7 +50,7 @@ class Endpoints:
     Create = EndpointIn
     Change = EndpointChange
 
-    def __init__(self, vault: Vault, log: Log, wakeups: Wakeups, directory: Directory, actor: Actor = _ENGINE) -> None:
+    def __init__(self, vault: Vault, log: Log, wakeups: Wakeups, directory: Directory, actor: Actor = ENGINE) -> None:
         self._vault = vault
         self._log = log
         self._wakeups = wakeups

@@ -69,14 +69,14 @@ async def insert(tx: Tx, generation: int, rows: Sequence[Addressed]) -> int:
 
 async def holding(tx: Tx) -> None:
     """Before anything is held: whoever releases what is held waits until this transaction is over, or was before it."""
-    await tx.lock(
+    await tx.run_now(
         "select pg_advisory_xact_lock_shared(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word}
     )
 
 
 async def releasing(tx: Tx) -> None:
     """Before what is held is released: everything held until now is seen, and whoever holds next sees who is released."""
-    await tx.lock("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word})
+    await tx.run_now("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _NAMESPACE = ("unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBO
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
+class ServerUser:
     """Whoever runs its programs. `owner` owns its files, as seen from outside of a namespace."""
 
     owner: int
@@ -58,21 +58,21 @@ class Runner:
                 os.chown(path, self.owner, -1, follow_symlinks=False)
 
 
-def choose_runner(data_dir: Path, program: Path) -> Runner:
+def choose_user(data_dir: Path, program: Path) -> ServerUser:
     """Who may enter both the data directory and the program. Raises CannotStart that says which way is closed to whom."""
     me, home, around = os.geteuid(), data_dir / "postgres", data_dir.parent.stat().st_uid
-    candidates = [Runner(me, _NAMESPACE), *([Runner(around)] if around else []), Runner(_NOBODY)]
+    candidates = [ServerUser(me, _NAMESPACE), *([ServerUser(around)] if around else []), ServerUser(_NOBODY)]
     if me != 0:
-        return Runner(me) if Runner(me).has_name() else candidates[0]
+        return ServerUser(me) if ServerUser(me).has_name() else candidates[0]
     if home.exists() and (owner := home.stat().st_uid) != 0:
-        candidates = [Runner(owner)]
-    for runner in candidates:
-        if runner.may_enter(data_dir) and runner.may_enter(program) and runner.has_name():
-            return runner
+        candidates = [ServerUser(owner)]
+    for user in candidates:
+        if user.may_enter(data_dir) and user.may_enter(program) and user.has_name():
+            return user
     ways = [*reversed(data_dir.parents), data_dir, *reversed(program.parents), program]
-    closed = next((path for path in ways if not runner.may_enter(path)), data_dir)
+    closed = next((path for path in ways if not user.may_enter(path)), data_dir)
     raise CannotStart(
         "no_user_for_postgres",
-        f"PostgreSQL refuses root, and user {runner.owner} may not enter {closed}. Run `chmod o+x {closed}`, or run Offhook "
+        f"PostgreSQL refuses root, and user {user.owner} may not enter {closed}. Run `chmod o+x {closed}`, or run Offhook "
         "as a normal user, or set OFFHOOK_DATABASE_URL.",
     )
