@@ -1,9 +1,18 @@
-"""A database that goes away."""
+"""A session past every policy, and a database that goes away."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 
 from offhook.db import Database
+
+
+@pytest.fixture
+def owner(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        yield owner
 
 
 @pytest.fixture
