@@ -113,6 +113,32 @@ async def test_a_connection_serves_on_after_statements_that_were_sent_together_a
         await database.close()
 
 
+async def test_a_connection_serves_on_after_a_failure_in_the_other_environment(
+    database_url: str, tenant: Tenant
+) -> None:
+    database = Database(database_url, pool_size=1)
+    await database.open()
+
+    async def asks(*, behind_a_failure: bool = False, refused: bool = False) -> None:
+        async with database.transaction(tenant) as tx, tx.in_environment("live") as other:
+            if refused:
+                raise NotFound("no_such_thing", "It is not there.")
+            if behind_a_failure:
+                await other.run("select 1 / 0")
+            await other.row("select current_setting('offhook.environment')")
+
+    try:
+        for _ in range(3):
+            with pytest.raises(NotFound):
+                await asks(refused=True)
+        await asks()
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await asks(behind_a_failure=True)
+        await asks()
+    finally:
+        await database.close()
+
+
 async def test_a_failure_that_was_swallowed_is_not_committed(database: Database, tenant: Tenant) -> None:
     async def swallows(tx: Tx, act: Callable[[], Awaitable[Any]]) -> None:
         with suppress(psycopg.Error):

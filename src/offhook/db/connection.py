@@ -187,7 +187,10 @@ class Tx(EngineTx):
         other = Tx(self.connection, Tenant(self.tenant.workspace, environment), self.wall, self.wall)
         other._behind, other._on_commit = self._behind, self._on_commit
         await self.run("select set_config('offhook.environment', %(env)s, true)", other.keys)
-        yield other
+        try:
+            yield other
+        finally:
+            self.was_cut_off |= other.was_cut_off
         await self.run("select set_config('offhook.environment', %(env)s, true)", self.keys)
 
     @property
