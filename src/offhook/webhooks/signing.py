@@ -1,7 +1,8 @@
-"""Standard Webhooks v1: who sent it, and that nobody changed it on the way.
+"""Who sent it, and that nobody changed it on the way.
 
-The signature is HMAC-SHA256 over `id.timestamp.body`, the body byte for byte. While a secret is rotated, every message
-bears one signature for each secret, so receivers change over when they like. The same signatures come in from
+Standard Webhooks v1 is HMAC-SHA256 over `id.timestamp.body`, the body byte for byte; v1a is Ed25519 over the same. While
+a key is rotated, every message bears one signature for each key, so receivers change over when they like. Receivers
+that cannot read these get a second signature beside them, in the form that they know. The same signatures come in from
 platforms that call us back; there a timestamp more than five minutes off is a replay and counts for nothing.
 """
 
@@ -10,50 +11,54 @@ import binascii
 import hashlib
 import hmac
 import re
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Literal
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from offhook.webhooks.headers import header_fault
+from offhook.webhooks.signing_keys import NotASecret, SecondKey, Secret, SigningKey
+
+__all__ = [
+    "TOLERANCE",
+    "Genuine",
+    "NotASecret",
+    "NotGenuine",
+    "SecondKey",
+    "SecondSignature",
+    "Secret",
+    "Signer",
+    "SigningKey",
+]
+
 TOLERANCE = timedelta(minutes=5)
-_PREFIX = "whsec_"
-_SHORTEST, _LONGEST = 24, 64  # bytes, as the specification has it
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
-
-
-class NotASecret(ValueError):
-    """The text is not a `whsec_` secret; `str()` of it says what is wrong and never shows the text."""
+_PREFIX = re.compile(r"[!-+\--~]{0,32}")  # visible, and no comma, which parts the signatures
+_MOST_V1A = 8  # verifying one costs 0.15 ms, so a header full of them would hold everybody up
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """A shared key of 24 to 64 bytes. Only `reveal` shows it."""
+class SecondSignature:
+    """A signature for receivers that know neither v1 nor v1a: HMAC-SHA256, in hex, one for each key.
 
-    key: bytes = field(repr=False)
+    `timestamped_hex`: `t=<Unix seconds>,v1=<hex>` over `<Unix seconds>.<body>`, as Stripe has it; one `v1=` for each key.
+    `plain_hex`: `<prefix><hex>` over the body, as GitHub has it with `sha256=`; `, ` between those of several keys.
+    Raises ValueError for a header that cannot be chosen, or a prefix that the style or the header cannot bear.
+    """
 
-    @classmethod
-    def new(cls) -> "Secret":
-        """A fresh one of 32 random bytes."""
-        return cls(secrets.token_bytes(32))
+    header: str
+    style: Literal["timestamped_hex", "plain_hex"]
+    prefix: str = ""
 
-    @classmethod
-    def parse(cls, text: str) -> "Secret":
-        """The secret that `whsec_…` spells, with or without its padding. Raises NotASecret."""
-        if not text.startswith(_PREFIX):
-            raise NotASecret(f"a secret begins with {_PREFIX}")
-        spelt = text.removeprefix(_PREFIX).rstrip("=")
-        try:
-            key = base64.b64decode(spelt + "=" * (-len(spelt) % 4), validate=True)
-        except ValueError:
-            raise NotASecret(f"what follows {_PREFIX} is not base64") from None
-        if not _SHORTEST <= len(key) <= _LONGEST:
-            raise NotASecret(f"a secret holds {_SHORTEST} to {_LONGEST} bytes, this one {len(key)}")
-        return cls(key)
-
-    def reveal(self) -> str:
-        """The secret as its owner keeps it: `whsec_` and base64."""
-        return _PREFIX + base64.b64encode(self.key).decode()
+    def __post_init__(self) -> None:
+        if fault := header_fault(self.header):
+            raise ValueError(fault)
+        if not _PREFIX.fullmatch(self.prefix) or (self.prefix and self.style != "plain_hex"):
+            raise ValueError("a prefix stands before plain_hex only, of at most 32 visible characters but the comma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,42 +74,67 @@ class NotGenuine:
 
 
 class Signer:
-    """Signs with every secret it was given, the newest first, and believes any of them."""
+    """Signs with every key it was given, the newest first, and believes any of them."""
 
-    def __init__(self, keys: Sequence[Secret]) -> None:
-        """Raises ValueError without a secret: nothing leaves unsigned."""
+    def __init__(
+        self,
+        keys: Sequence[Secret],
+        signing_keys: Sequence[SigningKey] = (),
+        second: SecondSignature | None = None,
+        second_keys: Sequence[SecondKey] = (),
+    ) -> None:
+        """Raises ValueError without a secret, as nothing leaves unsigned, and for a second signature without a key."""
         if not keys:
             raise ValueError("a signer needs a secret")
+        if (second is None) != (not second_keys):
+            raise ValueError("a second signature needs a key, and its keys need the signature")
         # Copying a keyed HMAC saves the two hash blocks that its key costs each time.
-        self._keyed = [hmac.new(secret.key, digestmod=hashlib.sha256) for secret in keys]
+        self._keyed = [_keyed(secret.key) for secret in keys]
+        self._second_keyed = [_keyed(key.key) for key in second_keys]
+        self._second = second
+        self._signing_keys = tuple(signing_keys)
+
+    def headers(self, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+        """Every header of one try that holds a signature. `timestamp` in Unix seconds."""
+        signed = {"webhook-signature": self.sign(message_id, timestamp, body)}
+        if self._second is not None:
+            signed[self._second.header] = self._sign_second(self._second, timestamp, body)
+        return signed
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
-        """The `webhook-signature` header: `v1,…`, one for each secret with a blank between. `timestamp` in Unix seconds."""
-        return " ".join(
-            [
-                "v1," + spelt
-                for spelt in self._spell(f"{message_id}.{timestamp}.".encode(errors="surrogateescape"), body)
-            ]
-        )
+        """The `webhook-signature` header: `v1,…` for each secret, then `v1a,…` for each Ed25519 key, blanks between."""
+        head = _head(message_id, timestamp)
+        spelt = ["v1," + one for one in self._spell(head, body)]
+        if self._signing_keys:
+            message = head + body
+            spelt += ["v1a," + _base64(private.sign(message)) for private in self._private]
+        return " ".join(spelt)
 
     def verify(
         self, message_id: str, timestamp: str, signatures: str, body: bytes, now: datetime
     ) -> Genuine | NotGenuine:
-        """Whether the three headers vouch for `body` at `now`. In constant time for a given number of signatures."""
+        """Whether the three headers vouch for `body` at `now`, by v1 or by one of the first eight v1a.
+
+        v1 is compared in constant time for a given number of signatures.
+        """
         if not _TIMESTAMP.fullmatch(timestamp):
             return NotGenuine("bad_timestamp")
         age = now - (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(timestamp)))
         if abs(age) > TOLERANCE:
             return NotGenuine("stale" if age > TOLERANCE else "early")
-        expected = self._spell(f"{message_id}.{timestamp}.".encode(errors="surrogateescape"), body)
-        offered = [
-            spelt.encode()
-            for version, _, spelt in (one.partition(",") for one in signatures.split())
-            if version == "v1"
-        ]
+        head = _head(message_id, timestamp)
+        offered = [one.partition(",") for one in signatures.split()]
+        v1 = [spelt.encode() for version, _, spelt in offered if version == "v1"]
         # Every pair is compared, also after a match: the time must not tell which secret it was.
-        matches = [hmac.compare_digest(ours.encode(), theirs) for ours in expected for theirs in offered]
-        return Genuine() if any(matches) else NotGenuine("bad_signature")
+        matches = [hmac.compare_digest(ours.encode(), theirs) for ours in self._spell(head, body) for theirs in v1]
+        v1a = [spelt for version, _, spelt in offered if version == "v1a"][:_MOST_V1A]
+        genuine = any(matches) or self._any_verifies(v1a, head + body)
+        return Genuine() if genuine else NotGenuine("bad_signature")
+
+    @cached_property
+    def _private(self) -> list[Ed25519PrivateKey]:
+        # When first needed: each takes as long to make as to sign with, and a tenant's endpoints are all read at once.
+        return [Ed25519PrivateKey.from_private_bytes(key.seed) for key in self._signing_keys]
 
     def _spell(self, head: bytes, body: bytes) -> list[str]:
         spelt = []
@@ -112,5 +142,46 @@ class Signer:
             digest = keyed.copy()
             digest.update(head)
             digest.update(body)
-            spelt.append(binascii.b2a_base64(digest.digest(), newline=False).decode())
+            spelt.append(_base64(digest.digest()))
         return spelt
+
+    def _sign_second(self, second: SecondSignature, timestamp: int, body: bytes) -> str:
+        if second.style == "plain_hex":
+            return ", ".join([second.prefix + one for one in self._spell_hex(b"", body)])
+        spelt = self._spell_hex(f"{timestamp}.".encode(), body)
+        return ",".join([f"t={timestamp}", *["v1=" + one for one in spelt]])
+
+    def _spell_hex(self, head: bytes, body: bytes) -> list[str]:
+        spelt = []
+        for keyed in self._second_keyed:
+            digest = keyed.copy()
+            digest.update(head)
+            digest.update(body)
+            spelt.append(digest.hexdigest())
+        return spelt
+
+    def _any_verifies(self, signatures: Iterable[str], message: bytes) -> bool:
+        if not self._signing_keys:
+            return False
+        publics = [private.public_key() for private in self._private]
+        return any(_verifies(public, one, message) for one in signatures for public in publics)
+
+
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod=hashlib.sha256)
+
+
+def _head(message_id: str, timestamp: int | str) -> bytes:
+    return f"{message_id}.{timestamp}.".encode(errors="surrogateescape")
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+def _verifies(public: Ed25519PublicKey, signature: str, message: bytes) -> bool:
+    try:
+        public.verify(base64.b64decode(signature, validate=True), message)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
