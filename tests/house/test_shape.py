@@ -21,6 +21,8 @@ OPEN_HALLWAYS = (
     "offhook.jobs.progress",
     "offhook.leads.ingest",
     "offhook.leads.preflight",
+    "offhook.outbound.diagnose",
+    "offhook.outbound.identity",
     "offhook.providers.contract",
     "offhook.routing.record",
     "offhook.routing.targets",

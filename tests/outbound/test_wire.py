@@ -3,9 +3,7 @@
 import asyncio
 import datetime
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -14,76 +12,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.outbound.receivers import OK, answering, going_out, names, receiving
 
 from offhook.outbound import AddressFine, Answer, NameUnknown, NoAnswer, Outbound, Reach, Request, UrlRefused
-from offhook.outbound.connections import Resolve
 from offhook.outbound.exchange import BODY_CAP
 from offhook.outbound.reach import AddressRefused, judge_url
 
 PUBLIC = Reach(plain_http_loopback=False, allowed_networks=())
 LOOPBACK = Reach(plain_http_loopback=True, allowed_networks=())
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Seen: yes\r\n\r\nok"
-
-Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@dataclass
-class Receiver:
-    """A server on loopback that reads a request and then does what `play` says, until the other side goes away."""
-
-    play: Play
-    requests: list[bytes] = field(default_factory=list)
-    connections: int = 0
-    port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
-                self.requests.append(head + await reader.readexactly(length))
-                await self.play(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-def answering(data: bytes) -> Play:
-    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-
-    return play
-
-
-def names(**known: str) -> Resolve:
-    """A name server that knows `<name>.example`."""
-
-    async def resolve(host: str) -> list[str]:
-        return known.get(host.removesuffix(".example"), "").split()
-
-    return resolve
-
-
-@asynccontextmanager
-async def receiving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    receiver = Receiver(play)
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls)
-    receiver.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield receiver
-
-
-@asynccontextmanager
-async def going_out(resolve: Resolve | None = None) -> AsyncIterator[Outbound]:
-    outbound = Outbound(resolve)
-    yield outbound
-    await outbound.close()
 
 
 @pytest.fixture

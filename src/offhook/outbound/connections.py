@@ -1,19 +1,20 @@
-"""The connections of a process: one lane for each reach and scheme, each with its guard at the socket."""
+"""The connections of a process: which lane a request takes, and what a URL or a name is worth before it does."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache, partial
 from ipaddress import ip_address
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from offhook.outbound.answer import Answer, NoAnswer, Request
-from offhook.outbound.exchange import Forbidden, exchange
+from offhook.outbound.exchange import exchange
+from offhook.outbound.identity import Identity, NotAnIdentity
+from offhook.outbound.lanes import LANES_OF_IDENTITIES, IdentityLanes, Lane
 from offhook.outbound.reach import (
     Address,
     AddressFine,
@@ -25,10 +26,11 @@ from offhook.outbound.reach import (
     judge_address,
     judge_url,
 )
-from offhook.outbound.stopwatch import Stopwatch, Trust, current, note
+from offhook.outbound.stopwatch import Stopwatch, Trust, current
 
 _LOOK_UP_S = 5.0
 _LANES_KEPT = 10_000
+_UNSEEN_S = 0.05
 _LOOK_UPS_AT_ONCE = 64  # a hanging name server holds a thread for seconds; the neighbours need others
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # a name's addresses; raises OSError when there are none to be had
@@ -37,35 +39,60 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]  # a name's addresses; raise
 class Outbound:
     """All connections of one process. Make one per event loop, close it at the end."""
 
-    def __init__(self, resolve: Resolve | None = None) -> None:
-        """Names are looked up by `resolve`, or by the system when None."""
+    def __init__(self, resolve: Resolve | None = None, *, identities: int = LANES_OF_IDENTITIES) -> None:
+        """Names are looked up by `resolve`, or by the system when None. Connections of so many `identities` are kept."""
         self._threads = ThreadPoolExecutor(_LOOK_UPS_AT_ONCE, thread_name_prefix="look-up")
         self._resolve = resolve or self._ask_system
         self._trust = Trust(ssl.PROTOCOL_TLS_CLIENT)
         self._trust.load_default_certs()
-        self._lanes: dict[tuple[Reach, bool], _Lane] = {}
+        self._lanes: dict[tuple[Reach, bool], Lane] = {}
+        self._identities = IdentityLanes(self._addresses, identities)
+        self._judged = lru_cache(_LANES_KEPT)(judge_url)
         self._lane_to = lru_cache(_LANES_KEPT)(self._find_lane)  # judging a URL costs more than signing its body
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, reach: Reach, timed: bool = False
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        reach: Reach,
+        identity: Identity | None = None,
+        timed: bool = False,
     ) -> Answer | NoAnswer:
         """POST `body`, at most once. `timed` also splits the time into name, connection and TLS, which costs CPU."""
-        return await self.send(Request("POST", url, body, headers, timeout_s), reach, timed=timed)
+        request = Request("POST", url, body, headers, timeout_s)
+        return await self.send(request, reach, identity=identity, timed=timed)
 
-    async def send(self, request: Request, reach: Reach, *, timed: bool = False) -> Answer | NoAnswer:
-        """Send the request and read its answer. Raises ValueError for a header that holds a line break."""
+    async def send(
+        self, request: Request, reach: Reach, *, identity: Identity | None = None, timed: bool = False
+    ) -> Answer | NoAnswer:
+        """Send the request and read its answer. Raises ValueError for a header that holds a line break.
+
+        With an `identity`, only by HTTPS, and on connections that nobody else uses.
+        """
         watch = Stopwatch(timed)
+        if identity is not None:
+            return await self._send_as(identity, request, reach, watch)
         way = self._lane_to(request.url, reach)
         if isinstance(way, UrlRefused):
             return NoAnswer("refused_url", way.why, watch.reading())
-        url, lane = way
-        if not timed:
-            return await exchange(lane.quick, url, request, watch)
-        mark = current.set(watch)
+        return await _exchange(way[1], way[0], request, watch)
+
+    async def _send_as(self, identity: Identity, request: Request, reach: Reach, watch: Stopwatch) -> Answer | NoAnswer:
+        fine = self._judged(request.url, reach)
+        if isinstance(fine, UrlRefused):
+            return NoAnswer("refused_url", fine.why, watch.reading())
+        if fine.plain:
+            return NoAnswer("refused_url", "a client certificate or a CA of its own needs https://", watch.reading())
         try:
-            return await exchange(lane.timed, url, request, watch)
-        finally:
-            current.reset(mark)
+            async with self._identities.taken(reach, identity, within_s=request.timeout_s) as lane:
+                return await _exchange(lane, fine.url, _rest_of(request, watch), watch)
+        except TimeoutError:
+            return NoAnswer("connect_timeout", "the CAs of the system were not loaded in time", watch.reading())
+        except NotAnIdentity as why:
+            return NoAnswer("tls", f"the identity cannot be used: {why}", watch.reading())
 
     async def resolve_and_judge(
         self, url: str, reach: Reach
@@ -85,15 +112,16 @@ class Outbound:
         """Close every connection. Requests under way fail."""
         for lane in self._lanes.values():
             await lane.close()
+        await self._identities.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _find_lane(self, url: str, reach: Reach) -> "tuple[URL, _Lane] | UrlRefused":
+    def _find_lane(self, url: str, reach: Reach) -> "tuple[URL, Lane] | UrlRefused":
         fine = judge_url(url, reach)
         if isinstance(fine, UrlRefused):
             return fine
         key = (reach, fine.plain)  # HTTP and HTTPS apart: the guard at the socket sees an address, not a scheme
         if key not in self._lanes:
-            self._lanes[key] = _Lane(partial(_open_socket, *key), _Resolver(self._addresses), self._trust)
+            self._lanes[key] = Lane(*key, self._addresses, self._trust)
         return fine.url, self._lanes[key]
 
     async def _addresses(self, host: str) -> list[Address]:
@@ -112,50 +140,20 @@ class Outbound:
         return [str(where[0]) for *_, where in found]
 
 
-def _open_socket(reach: Reach, plain: bool, info: aiohttp.AddrInfoType) -> socket.socket:
-    # Here and nowhere earlier: a resolver is not asked about literal addresses, a socket is opened for every one.
-    family, kind, protocol, _, where = info
-    verdict = judge_address(ip_address(where[0]), reach, plain=plain)
-    if isinstance(verdict, AddressRefused):
-        raise Forbidden(verdict.why)
-    return socket.socket(family, kind, protocol)
+def _rest_of(request: Request, watch: Stopwatch) -> Request:
+    """What is left of its time after the identity was loaded, which took none when its lane was there."""
+    gone_s = watch.reading().total / 1000
+    return request if gone_s < _UNSEEN_S else replace(request, timeout_s=max(request.timeout_s - gone_s, _UNSEEN_S))
 
 
-class _Resolver(AbstractResolver):
-    def __init__(self, addresses: Callable[[str], Awaitable[Sequence[Address]]]) -> None:
-        self._addresses = addresses
-
-    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
-        found = await self._addresses(host)
-        return [
-            ResolveResult(hostname=host, host=str(one), port=port, family=family, proto=0, flags=0) for one in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
+def _exchange(lane: Lane, url: URL, request: Request, watch: Stopwatch) -> Coroutine[None, None, Answer | NoAnswer]:
+    # No coroutine around another: this is the hot path.
+    return _exchange_timed(lane, url, request, watch) if watch.timed else exchange(lane.quick, url, request, watch)
 
 
-class _Lane:
-    """The connections of one reach and scheme. Two sessions share them, since tracing costs every request of one."""
-
-    def __init__(self, open_socket: aiohttp.SocketFactoryType, resolver: _Resolver, trust: Trust) -> None:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_start.append(partial(note, "opening"))
-        trace.on_dns_resolvehost_start.append(partial(note, "look_up"))
-        trace.on_dns_resolvehost_end.append(partial(note, "looked_up"))
-        trace.on_connection_create_end.append(partial(note, "opened"))
-        self._connector = aiohttp.TCPConnector(limit=0, socket_factory=open_socket, resolver=resolver, ssl=trust)
-        self.quick, self.timed = self._session([]), self._session([trace])
-
-    def _session(self, traces: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": "Offhook", "Accept-Encoding": "identity"},
-            trace_configs=traces,
-        )
-
-    async def close(self) -> None:
-        await self.quick.close()
-        await self.timed.close()
+async def _exchange_timed(lane: Lane, url: URL, request: Request, watch: Stopwatch) -> Answer | NoAnswer:
+    mark = current.set(watch)
+    try:
+        return await exchange(lane.timed, url, request, watch)
+    finally:
+        current.reset(mark)

@@ -1,5 +1,7 @@
 """One request on one session: from the first byte sent to an Answer or a NoAnswer. Reads no more than the caps."""
 
+import re
+import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from time import perf_counter
@@ -13,6 +15,10 @@ from offhook.outbound.stopwatch import Stopwatch
 BODY_CAP = 16_384
 _HEADER_COUNT_CAP, _HEADER_CHARS_CAP = 64, 8_192
 _CONNECT_S = 5.0
+_REFUSALS = re.compile(
+    "ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)"
+    "|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)$"
+)
 
 
 class Forbidden(OSError):
@@ -68,10 +74,17 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def is_refusal_of_client(error: ssl.SSLError) -> bool:
+    """Whether the receiver ended the handshake over our certificate. In TLS 1.3 that comes after we began to send."""
+    return error.reason is not None and _REFUSALS.search(error.reason) is not None
+
+
 def _tell(error: aiohttp.ClientError | OSError) -> tuple[Lost, str]:
     match error:
         case aiohttp.ClientSSLError():
             return "tls", "no trusted TLS connection: the certificate or the protocol was not accepted"
+        case aiohttp.ClientOSError(__cause__=ssl.SSLError() as alert) if is_refusal_of_client(alert):
+            return "tls", "the receiver wants a client certificate, or did not accept ours"
         case aiohttp.ClientConnectorDNSError():
             return "dns", "the name of the receiver did not resolve to an address"
         case aiohttp.ClientConnectorError(os_error=Forbidden(why=why)):

@@ -16,12 +16,12 @@ class Stopwatch:
     opening = look_up = looked_up = shaking = opened = head = 0.0  # 0.0: has not come
 
     def __init__(self, timed: bool) -> None:
-        self._timed = timed
+        self.timed = timed
         self._start = perf_counter()
 
     def reading(self) -> Timing:
         now = perf_counter()
-        dns, connect, tls = self._phases(now) if self._timed else (None, None, None)
+        dns, connect, tls = self._phases(now) if self.timed else (None, None, None)
         first_byte = (self.head - self._start) * 1000 if self.head else None
         return Timing(dns, connect, tls, first_byte, (now - self._start) * 1000)
 
