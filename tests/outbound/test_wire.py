@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from functools import partial
@@ -15,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.outbound.receivers import OK, answering, going_out, names, receiving
 
 from offhook.outbound import AddressFine, Answer, NameUnknown, NoAnswer, Outbound, Reach, Request, UrlRefused
-from offhook.outbound.exchange import BODY_CAP
+from offhook.outbound.exchange import BODY_CAP, Forbidden
+from offhook.outbound.lanes import open_socket
 from offhook.outbound.reach import AddressRefused, judge_url
 
 PUBLIC = Reach(plain_http_loopback=False, allowed_networks=())
@@ -75,6 +77,30 @@ async def test_a_name_with_only_inner_addresses_of_several_kinds_is_not_connecte
 
     assert outcome.code == "refused_address"
     assert receiver.connections == 0
+
+
+@pytest.mark.parametrize("addresses", ["127.0.0.1 10.0.0.1", "10.0.0.1 127.0.0.1", "127.0.0.1 fd00::1"])
+async def test_one_address_out_of_reach_closes_its_name_however_the_others_are(addresses: str) -> None:
+    async with going_out(names(mixed=addresses)) as outbound, receiving(answering(OK)) as receiver:
+        outcome = await lose(outbound, f"http://mixed.example:{receiver.port}/")
+
+    assert (outcome.code, outcome.never_sent) == ("refused_address", True)
+    assert "private" in outcome.text
+    assert receiver.connections == 0
+
+
+def test_no_socket_is_opened_to_an_address_that_was_never_looked_up() -> None:
+    with pytest.raises(Forbidden):
+        open_socket(PUBLIC, False, (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("10.0.0.1", 443)))
+
+
+async def test_a_proxy_of_the_environment_is_not_taken(outbound: Outbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with receiving(answering(OK)) as proxy, receiving(answering(OK)) as receiver:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        await post(outbound, receiver.url)
+
+    assert (proxy.connections, receiver.connections) == (0, 1)
 
 
 async def test_a_connection_kept_for_one_reach_never_serves_another(outbound: Outbound) -> None:

@@ -22,7 +22,7 @@ _REFUSALS = re.compile(
 
 
 class Forbidden(OSError):
-    """Raised at connect. Its `str` never differs: aiohappyeyeballs then raises the first of several as it is."""
+    """Raised at connect, when an address is out of reach. Its `str` never tells which."""
 
     def __init__(self, why: str) -> None:
         super().__init__("address refused")
@@ -85,10 +85,10 @@ def _tell(error: aiohttp.ClientError | OSError) -> tuple[Lost, str]:
             return "tls", "no trusted TLS connection: the certificate or the protocol was not accepted"
         case aiohttp.ClientOSError(__cause__=ssl.SSLError() as alert) if is_refusal_of_client(alert):
             return "tls", "the receiver wants a client certificate, or did not accept ours"
+        case aiohttp.ClientConnectorError(os_error=Forbidden(why=why)):  # of a look-up too
+            return "refused_address", why
         case aiohttp.ClientConnectorDNSError():
             return "dns", "the name of the receiver did not resolve to an address"
-        case aiohttp.ClientConnectorError(os_error=Forbidden(why=why)):
-            return "refused_address", why
         case aiohttp.ClientConnectorError():
             return "connect_refused", "the receiver did not accept the connection"
         case aiohttp.ConnectionTimeoutError():

@@ -119,24 +119,33 @@ def _load(identity: Identity) -> Trust | NotAnIdentity:
         return why
 
 
-def open_socket(reach: Reach, plain: bool, info: aiohttp.AddrInfoType) -> socket.socket:
-    # Here and nowhere earlier: a resolver is not asked about literal addresses, a socket is opened for every one.
-    family, kind, protocol, _, where = info
-    verdict = judge_address(ip_address(where[0]), reach, plain=plain)
-    if isinstance(verdict, AddressRefused):
-        raise Forbidden(verdict.why)
-    return socket.socket(family, kind, protocol)
-
-
 class _Resolver(AbstractResolver):
+    """Looks names up. One address out of reach closes the name, as at its creation: which one answers is a race."""
+
     def __init__(self, addresses: Addresses, reach: Reach, plain: bool) -> None:
         self._addresses = addresses
+        self._judge = partial(_must_be_fine, reach, plain)
 
     async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
         found = await self._addresses(host)
+        for one in found:
+            self._judge(one)
         return [
             ResolveResult(hostname=host, host=str(one), port=port, family=family, proto=0, flags=0) for one in found
         ]
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def open_socket(reach: Reach, plain: bool, info: aiohttp.AddrInfoType) -> socket.socket:
+    # Here once more: a resolver is not asked about literal addresses, a socket is opened for every one.
+    family, kind, protocol, _, where = info
+    _must_be_fine(reach, plain, ip_address(where[0]))
+    return socket.socket(family, kind, protocol)
+
+
+def _must_be_fine(reach: Reach, plain: bool, address: Address) -> None:
+    verdict = judge_address(address, reach, plain=plain)
+    if isinstance(verdict, AddressRefused):
+        raise Forbidden(verdict.why)

@@ -73,11 +73,16 @@ _BAD_PORTS = frozenset(
 )
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _NUMERIC_END = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)\.?$")
+_AUTHORITY = re.compile(r"[a-z]+://([^/?#]*)", re.I)
+_PORT_END = re.compile(r"[^:]*(:[0-9]*)?")
 _UNICAST_6, _NAT64 = IPv6Network("2000::/3"), IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64, _ISATAP = IPv6Network("64:ff9b:1::/48"), (0x00005EFE, 0x02005EFE)
+_IPV4_IN_THE_END = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"), _LOCAL_NAT64)
 # The special-purpose registries of IANA, and the metadata services that clouds put anywhere; the first kind counts.
 # Spelt out because `ipaddress.is_global` changes its mind with the Python version.
 _KINDS = {
-    "metadata": "169.254.169.254 169.254.170.2 169.254.170.23 100.100.100.200 168.63.129.16 192.0.0.192 fd00:ec2::254 fd00:ec2::23 fd20:ce::254",
+    "metadata": "169.254.169.254 169.254.170.2 169.254.170.23 169.254.0.23 169.254.42.42 100.100.100.200 168.63.129.16 192.0.0.192"
+    " fd00:ec2::254 fd00:ec2::23 fd00:42::42 fd20:ce::254 fe80::a9fe:a9fe",
     "unspecified": "0.0.0.0/8 ::",
     "broadcast": "255.255.255.255",
     "multicast": "224.0.0.0/4 ff00::/8",
@@ -107,8 +112,14 @@ def judge_url(url: str, reach: Reach) -> UrlFine | UrlRefused:
         return UrlRefused("scheme", "the URL must begin with https://")
     if parsed.scheme == "http" and not (reach.plain_http or reach.plain_http_loopback):
         return UrlRefused("plain_http", "plain HTTP is not allowed here; use https://")
-    if parsed.raw_user is not None or parsed.raw_password is not None:
+    found = _AUTHORITY.match(url)
+    authority = found[1] if found else ""
+    if "@" in authority:  # an empty user too, which yarl drops
         return UrlRefused("credentials", "the URL must not hold credentials; use a header")
+    if not _PORT_END.fullmatch(authority.rpartition("]")[2]):  # `int` takes signs and the digits of every script
+        return UrlRefused("port", "the port must be written in the digits 0 to 9")
+    if "[" in authority and ":" not in (parsed.raw_host or ""):  # the address format to come of RFC 3986, `[v1.x]`
+        return UrlRefused("host", "an address in brackets must be one of IPv6")
     if parsed.port in _BAD_PORTS:
         return UrlRefused("port", "this port belongs to another protocol than HTTP")
     return _judge_host(parsed, reach)
@@ -134,7 +145,7 @@ def is_literal(host: str) -> bool:
 def judge_address(address: Address, reach: Reach, *, plain: bool = False) -> AddressFine | AddressRefused:
     """Whether a connection may be made to `address`. Pure. An IPv4 address inside an IPv6 one is judged as itself."""
     real = _unwrapped(address)
-    kind = _kind(real)
+    kind = _worse(_kind(real), [_kind(one) for one in _inside(real)])
     listed = kind not in _NEVER and any(real in network or address in network for network in reach.allowed_networks)
     if kind == "loopback" and reach.plain_http_loopback:
         return AddressFine(address)
@@ -152,6 +163,25 @@ def _unwrapped(address: Address) -> Address:
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
+
+
+def _inside(address: Address) -> list[IPv4Address]:
+    """What else an IPv6 address may reach: where tunnels and a translator of one's own take an IPv4 address from it."""
+    if isinstance(address, IPv4Address):
+        return []
+    bits = int(address)
+    found = list(address.teredo or ())
+    if (bits >> 32) & 0xFFFFFFFF in _ISATAP or any(address in network for network in _IPV4_IN_THE_END):
+        found.append(IPv4Address(bits & 0xFFFFFFFF))
+    if address in _LOCAL_NAT64:  # RFC 6052: a /48 leaves out the bits 64 to 71
+        found.append(IPv4Address((bits >> 48) & 0xFFFF0000 | (bits >> 40) & 0xFFFF))
+    return found
+
+
+def _worse(kind: str, inside: list[str]) -> str:
+    if "metadata" in inside:
+        return "metadata"
+    return next((one for one in inside if one != "public"), kind) if kind == "public" else kind
 
 
 def _kind(address: Address) -> str:
