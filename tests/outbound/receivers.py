@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from offhook.outbound.connections import Resolve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Seen: yes\r\n\r\nok"
 
-Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
 
 
 @dataclass
@@ -60,10 +60,25 @@ def names(**known: str) -> Resolve:
 @asynccontextmanager
 async def receiving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     receiver = Receiver(play)
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls)
-    receiver.port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with listening(receiver.serve, tls) as receiver.port:
         yield receiver
+
+
+@asynccontextmanager
+async def listening(serve: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A port of loopback; what is still open at the end is cut, so that nothing outlives the loop of the test."""
+    serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving[asyncio.create_task(serve(reader, writer))] = writer
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    for task, writer in serving.items():
+        task.cancel()
+        writer.transport.abort()
+    await asyncio.gather(*serving, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -81,16 +96,15 @@ async def refusing(tls: ssl.SSLContext) -> AsyncIterator[Receiver]:
 
     async def shake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        shaking = tls.wrap_bio(incoming, outgoing, server_side=True)
-        while data := await reader.read(65_536):
-            incoming.write(data)
-            with suppress(ssl.SSLError):  # wants more, or failed: then what is outgoing is the alert
-                shaking.do_handshake()
-            writer.write(outgoing.read())
+        hand = tls.wrap_bio(incoming, outgoing, server_side=True)
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                incoming.write(data)
+                with suppress(ssl.SSLError):  # wants more, or failed: then what is outgoing is the alert
+                    hand.do_handshake()
+                writer.write(outgoing.read())
         writer.close()
 
     receiver = Receiver(answering(OK))
-    server = await asyncio.start_server(shake, "127.0.0.1", 0)
-    receiver.port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with listening(shake) as receiver.port:
         yield receiver

@@ -44,6 +44,8 @@ class Answer:
     body: bytes = field(repr=False)
     truncated: bool
     timing_ms: Timing
+    version: str = "1.1"
+    """Of HTTP, as the receiver wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

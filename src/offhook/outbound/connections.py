@@ -46,7 +46,7 @@ class Outbound:
         self._trust = Trust(ssl.PROTOCOL_TLS_CLIENT)
         self._trust.load_default_certs()
         self._lanes: dict[tuple[Reach, bool], Lane] = {}
-        self._identities = IdentityLanes(self._addresses, identities)
+        self._identities = IdentityLanes(self.look_up, identities)
         self._judged = lru_cache(_LANES_KEPT)(judge_url)
         self._lane_to = lru_cache(_LANES_KEPT)(self._find_lane)  # judging a URL costs more than signing its body
 
@@ -102,7 +102,7 @@ class Outbound:
         if isinstance(fine, UrlRefused):
             return fine
         try:
-            addresses = [ip_address(fine.host)] if is_literal(fine.host) else await self._addresses(fine.host)
+            addresses = [ip_address(fine.host)] if is_literal(fine.host) else await self.look_up(fine.host)
         except OSError:
             return NameUnknown("the name does not resolve to an address")
         verdicts = [judge_address(address, reach, plain=fine.plain) for address in addresses]
@@ -121,10 +121,11 @@ class Outbound:
             return fine
         key = (reach, fine.plain)  # HTTP and HTTPS apart: the guard at the socket sees an address, not a scheme
         if key not in self._lanes:
-            self._lanes[key] = Lane(*key, self._addresses, self._trust)
+            self._lanes[key] = Lane(*key, self.look_up, self._trust)
         return fine.url, self._lanes[key]
 
-    async def _addresses(self, host: str) -> list[Address]:
+    async def look_up(self, host: str) -> list[Address]:
+        """Every address of this name, none of them judged. Raises OSError when there is none within five seconds."""
         try:
             async with asyncio.timeout(_LOOK_UP_S):
                 found = await self._resolve(host)

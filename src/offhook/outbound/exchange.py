@@ -3,6 +3,7 @@
 import re
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter
 
@@ -15,6 +16,7 @@ from offhook.outbound.stopwatch import Stopwatch
 BODY_CAP = 16_384
 _HEADER_COUNT_CAP, _HEADER_CHARS_CAP = 64, 8_192
 _CONNECT_S = 5.0
+_USUAL = (aiohttp.HttpVersion11,)
 _REFUSALS = re.compile(
     "ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)"
     "|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)$"
@@ -45,7 +47,8 @@ async def exchange(session: aiohttp.ClientSession, url: URL, request: Request, w
         finally:
             if not response.closed:  # an answer read to its end has given its connection back by then
                 response.close()
-        return Answer(response.status, _kept(response.headers), body, truncated, watch.reading())
+        answer = Answer(response.status, _kept(response.headers), body, truncated, watch.reading())
+        return answer if response.version in _USUAL else replace(answer, version=_shown(response.version))
     except (aiohttp.ClientError, OSError) as error:
         return NoAnswer(*_tell(error), watch.reading())
 
@@ -74,9 +77,17 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def _shown(version: aiohttp.HttpVersion | None) -> str:
+    return f"{version.major}.{version.minor}" if version else "0.9"
+
+
 def is_refusal_of_client(error: ssl.SSLError) -> bool:
     """Whether the receiver ended the handshake over our certificate. In TLS 1.3 that comes after we began to send."""
-    return error.reason is not None and _REFUSALS.search(error.reason) is not None
+    return _REFUSALS.search(reason_of(error)) is not None
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    return getattr(error, "reason", None) or ""  # one that OpenSSL did not raise has none
 
 
 def _tell(error: aiohttp.ClientError | OSError) -> tuple[Lost, str]:
