@@ -82,6 +82,21 @@ def test_networks_are_written_with_commas_in_the_environment(text: str, networks
     assert [str(network) for network in settings.webhook_allow_networks] == networks
 
 
+def test_the_addresses_of_the_way_out_are_networks_or_single_addresses() -> None:
+    settings = load(environ={"OFFHOOK_EGRESS_ADDRESSES": "198.51.100.7, 2001:db8::/48"})
+
+    assert [str(network) for network in settings.egress_addresses] == ["198.51.100.7/32", "2001:db8::/48"]
+
+
+@pytest.mark.parametrize("text", ["198.51.100.7/24", "hooks.example", "198.51.100", "2001:db8::1/48"])
+def test_what_is_no_address_of_the_way_out_stops_the_start_and_is_named(text: str) -> None:
+    with pytest.raises(CannotStart, match="OFFHOOK_EGRESS_ADDRESSES") as refused:
+        load(environ={"OFFHOOK_EGRESS_ADDRESSES": text})
+
+    assert text in refused.value.detail
+    assert "198.51.100.7" in refused.value.detail
+
+
 def test_the_key_ring_lies_in_the_data_directory_unless_it_is_kept_apart() -> None:
     assert load({"data_dir": "/data"}, {}).key_ring_file == Path("/data/keyring.json")
     assert load({"data_dir": "/data", "key_ring": "/keys/ring.json"}, {}).key_ring_file == Path("/keys/ring.json")

@@ -8,16 +8,17 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from offhook.errors import CannotStart
 
 PREFIX = "OFFHOOK_"
 _NOT_SETTINGS = {"OFFHOOK_CONFIG", "OFFHOOK_TEST_DATABASE_URL", "OFFHOOK_API_KEY"}
+_LISTS = {"webhook_allow_networks", "egress_addresses"}
 
 
 class Settings(BaseModel):
@@ -52,6 +53,22 @@ class Settings(BaseModel):
     webhook_in_flight: int = Field(
         64, ge=1, le=1024, description="Requests under way at once to webhook endpoints, per process."
     )
+    egress_addresses: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (),
+        description="The addresses that webhooks come from, as receivers may open them in their firewalls; GET /v1/egress shows them.",
+    )
+
+    @field_validator("egress_addresses", mode="before")
+    @classmethod
+    def _must_be_networks(cls, addresses: Any) -> Any:
+        for one in addresses if isinstance(addresses, list | tuple) else [addresses]:
+            try:
+                ip_network(str(one))
+            except ValueError:
+                raise ValueError(
+                    f"{one!r} is neither an address like 198.51.100.7 nor a network like 2001:db8::/48 without host bits"
+                ) from None
+        return addresses
 
     @property
     def key_ring_file(self) -> Path:
@@ -93,9 +110,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
             continue
         name = variable.removeprefix(PREFIX).lower()
         _must_exist(name, variable)
-        values[name] = (
-            [part.strip() for part in text.split(",") if part.strip()] if name == "webhook_allow_networks" else text
-        )
+        values[name] = [part.strip() for part in text.split(",") if part.strip()] if name in _LISTS else text
     return values
 
 

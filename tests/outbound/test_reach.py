@@ -23,7 +23,13 @@ REFUSED_URLS = {
     "port": ["https://example.com:22/", "https://example.com:0/", "https://example.com:+443/"]
     + ["https://example.com:４４３/", "https://[2606:4700::1111]:+443/"],
     "host": ["https://", "https:///x", "https://a..b/", "https://%31%32%37.0.0.1/", f"https://{'a.' * 130}com/"]
-    + ["https://[v1.x]/", "https:127.0.0.1/", "https://%2Fvar%2Frun%2Fdocker.sock/", "https://127.0.0.1,a.example/"],
+    + [
+        f"https://{'a' * 64}.example/",
+        "https://[v1.x]/",
+        "https:127.0.0.1/",
+        "https://%2Fvar%2Frun%2Fdocker.sock/",
+        "https://127.0.0.1,a.example/",
+    ],
     "bad_url": ["https://a b.example/", "https://a.example/\r\nX: y", "https://a.example\\@127.0.0.1/", "https://[::1/"]
     + ["https://127.0.0.1\u00ad/", "https://127.0.0.\u200b1/", "https://[127.0.0.1]/", "https://[::1].example.com/"]
     + ["https://a.example:70000/", f"https://a.example/{'a' * 2100}"],
