@@ -88,8 +88,8 @@ def reactions(house: "House") -> Sequence[Reaction]:
         Entails(LeadOptedOut, house.cadences.stop),
         Entails(LeadDncAdded, house.cadences.stop),
         Entails(LeadErased, house.cadences.stop),
-        Within(Fact, house.webhooks.fan_out),  # every endpoint that listens is told, or nothing happened
-        Within(Fact, announce(house.wakeups)),  # open streams look as soon as it is durable
+        Within(Fact, house.webhooks.fan_out, tells=True),  # every endpoint that listens is told, or nothing happened
+        Within(Fact, announce(house.wakeups), tells=True),  # open streams look as soon as it is durable
         Within(LeadAccepted, house.post_backs.lead_came),  # what the CRM said before its lead came is applied now
         Within(LeadRejected, house.post_backs.lead_came),  # also its "stop" about a number that another lead has
     )
@@ -193,7 +193,7 @@ class House:
             progress_http.router(door),
             receipts_http.router(door, self.vault),
             sandbox_http.router(
-                door, self.database, self.clock, self.leads, Inbox(self.vault), self.webhooks.signed_by_us
+                door, self.database, self.clock, self.leads, self.log, Inbox(self.vault), self.webhooks.signed_by_us
             ),
         ]
         return build_app(self.settings, self.authenticator, self.database, routers, self.ready)

@@ -260,12 +260,13 @@ async def test_the_inbox_forgets_whom_the_house_forgets(stage: Stage, a_lead: Le
         ("POST", "/v1/sandbox/leads"),
         ("GET", "/v1/sandbox/scenes"),
         ("POST", "/v1/sandbox/simulate/busy"),
+        ("POST", "/v1/sandbox/events"),
         ("GET", "/v1/sandbox/inbox"),
     ],
 )
 async def test_a_live_key_is_refused(stage: Stage, acme: Credentials, client_of: Any, method: str, path: str) -> None:
     live = client_of(stage.house.app, acme.live_key)
-    body = {"advance": {"seconds": 1}, "reset": {"now": "2026-01-01T00:00:00Z"}}
+    body = {"advance": {"seconds": 1}, "reset": {"now": "2026-01-01T00:00:00Z"}, "events": {"type": "call.ended"}}
 
     refusal = await live.request(method, path, body.get(path.rpartition("/")[2], {}) if method == "POST" else None)
 

@@ -10,7 +10,7 @@ from offhook import ids
 from offhook.privacy import PersonKey
 
 SCHEMA_VERSION = "2026-11-01"
-_OURS = {"subject_id", "story", "transition", "actor", "occurred_at", "causation", "id"}
+_OURS = {"subject_id", "story", "transition", "actor", "occurred_at", "causation", "test", "only_for", "id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,9 @@ class Fact:
     """One thing that happened to one subject. Subclasses add the event's own data as fields; each value is JSON-ready.
 
     `once`: it happens once per subject, and the database refuses a second one. `id` is the one that its event will
-    have, so that another fact can name it as its `causation` before either is written.
+    have, so that another fact can name it as its `causation` before either is written. A `test` never happened: it is
+    told like any other, and sets nothing off. `only_for` is the one endpoint that is told of it (None: all that
+    listen).
     """
 
     type: ClassVar[str]
@@ -64,6 +66,7 @@ class Fact:
     kind: ClassVar[str | None] = None
     once: ClassVar[bool] = False
     example: ClassVar[dict[str, Any]]
+    example_transition: ClassVar[Transition | None] = None
 
     subject_id: UUID
     story: Story = Story()
@@ -71,6 +74,8 @@ class Fact:
     actor: Actor = ENGINE
     occurred_at: datetime | None = None
     causation: UUID | None = None
+    test: bool = False
+    only_for: UUID | None = None
     id: UUID = field(default_factory=ids.new, compare=False)
 
     def data(self) -> dict[str, Any]:

@@ -40,7 +40,9 @@ class Log:
         Sequence numbers are gap-free from 1 per subject: the subject's row is locked (in id order) until the commit.
         `born` are subjects that nothing was ever told of, which saves asking for their numbers; the database refuses
         one that is known. A fact that was made before the one that it follows gets a new id, for the log as a whole is
-        read by ids. Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
+        read by ids. A fact that is a test is told, and nothing else comes of it.
+
+        Raises OffhookError `erased` when a fact speaks of a person whose key is gone.
         """
         if not facts:
             return []
@@ -52,11 +54,14 @@ class Log:
         events = await self._make(tx, whole, told)
         await _insert(tx, events, new, self.epoch)
         for within in self._within:
-            if matching := [event for event in events if isinstance(event.fact, within.fact)]:
+            tells = within.tells
+            if matching := [
+                one for one in events if isinstance(one.fact, within.fact) and (tells or not one.fact.test)
+            ]:
                 await within.act(tx, matching)
         for after in self._after:
             for event in events:
-                if isinstance(event.fact, after.fact):
+                if isinstance(event.fact, after.fact) and not event.fact.test:
                     args = {"event": event.id.hex, "subject": event.fact.subject_id.hex}
                     await jobs.enqueue(tx, after.job, args, key=event.id.hex)
         return events
@@ -71,7 +76,7 @@ class Log:
             whole += wave
             entailed: list[Fact] = []
             for reaction in self._entails:
-                if matching := [fact for fact in wave if isinstance(fact, reaction.fact)]:
+                if matching := [fact for fact in wave if isinstance(fact, reaction.fact) and not fact.test]:
                     entailed += await reaction.act(tx, matching)
             wave = entailed
         return whole
@@ -138,7 +143,7 @@ class _Scribe:
             "lead": story.lead and orjson.Fragment(story.lead),
             "data": fact.data(),
             "redactions": story.redactions,
-            "test": False,
+            "test": fact.test,
         }
         return orjson.dumps(envelope, default=clock.show, option=orjson.OPT_PASSTHROUGH_DATETIME)
 

@@ -1,4 +1,4 @@
-"""What a fact sets off. The house's table of them is printed in `wiring.py`."""
+"""What a fact sets off. The house's table of them is printed in `wiring.py`. A test is told, and sets nothing off."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,14 @@ class Entails:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """Runs `act` for all events of that class of an append, once they are written, in the same transaction: batched."""
+    """Runs `act` for all events of that class of an append, once they are written, in the same transaction: batched.
+
+    One that `tells` somebody outside runs for tests too; whatever acts upon what happened must not.
+    """
 
     fact: type[Fact]
     act: Callable[[Tx, Sequence[Event]], Awaitable[None]]
+    tells: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def schema(fact: type[Fact]) -> dict[str, Any]:
         "lead": _NULLABLE_OBJECT,
         "data": _data_schema(fact),
         "redactions": {"type": "array", "items": {"type": "string"}},
-        "test": {"type": "boolean"},
+        "test": {"type": "boolean", "description": "Made up to be tried with; nothing happened."},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

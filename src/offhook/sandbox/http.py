@@ -6,12 +6,14 @@ from operator import itemgetter
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from offhook import access, clock, ids, jobs
 from offhook.db import Database, Tenant, Tx
 from offhook.errors import Conflict, Fault, Forbidden, Invalid, NotFound
+from offhook.events import Log, sample_of
 from offhook.http import Answer, Caller, Door, Page, Wire, caller, listed, page
 from offhook.http.wire import Instant
 from offhook.jobs import Job, progress
@@ -47,6 +49,10 @@ class LeadsIn(Wire):
     campaign_id: str | None = None
 
 
+class EventIn(Wire):
+    type: Annotated[str, Field(max_length=100)]
+
+
 class Advances:
     """Advances that outlive their request, as durable jobs.
 
@@ -71,12 +77,13 @@ class Advances:
 
 
 def router(
-    door: Door, database: Database, virtual: VirtualClock, leads: Leads, inbox: Inbox, verify: Verify
+    door: Door, database: Database, virtual: VirtualClock, leads: Leads, log: Log, inbox: Inbox, verify: Verify
 ) -> APIRouter:
     """`/v1/sandbox/…` and the inbox's own door."""
     api = APIRouter(tags=["sandbox"])
     _add_clock(api, door, database, virtual)
     _add_people(api, door, leads)
+    _add_samples(api, door, log)
     _add_inbox(api, door, database, inbox, verify)
     return api
 
@@ -153,6 +160,22 @@ def _add_people(api: APIRouter, door: Door, leads: Leads) -> None:
             if not isinstance(made, Stored):
                 raise Conflict("lead_not_made", "The scene's lead was not accepted; try again.")
             return Answer(201, {"object": "scene", "scene": scene, "what": SCENES[scene].what, "lead": made.body})
+
+        return await door.write(request, who, act)
+
+
+def _add_samples(api: APIRouter, door: Door, log: Log) -> None:
+    @api.post("/v1/sandbox/events", status_code=201)
+    async def make_event(request: Request, wish: EventIn, who: Annotated[Caller, caller("sandbox:write")]) -> Response:
+        """An event of any type, about nobody: told to every endpoint that listens, and nothing else comes of it."""
+        _must_be_sandbox(who)
+
+        async def act(tx: Tx) -> Answer:
+            sample = sample_of(wish.type, tx.now)
+            (made,) = await log.append(tx, [sample], born=[sample.subject_id])
+            see = f"/v1/events/{made.shown_id}"
+            shown = {"object": "sample", "event_id": made.shown_id, "see": see, "event": orjson.loads(made.body)}
+            return Answer(201, shown)
 
         return await door.write(request, who, act)
 

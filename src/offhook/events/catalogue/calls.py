@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from offhook import ids
-from offhook.events.fact import Fact
+from offhook.events.fact import Fact, Transition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class CallStarted(CallFact):
     type: ClassVar[str] = "call.started"
     once: ClassVar[bool] = True
     example: ClassVar = {"start_kind": "placed"}
+    example_transition: ClassVar = Transition("status", None, "requested", "dial_committed")
 
     start_kind: str
 
@@ -32,6 +33,7 @@ class CallPlaced(CallFact):
     type: ClassVar[str] = "call.placed"
     kind: ClassVar[str | None] = "placed"
     example: ClassVar = {"ring_timeout_s": 25, "max_duration_s": 1800}
+    example_transition: ClassVar = Transition("status", "requested", "placed", "accepted_by_platform")
 
     ring_timeout_s: int
     max_duration_s: int
@@ -54,6 +56,7 @@ class CallRinging(CallFact):
 
     type: ClassVar[str] = "call.ringing"
     example: ClassVar = {"sip_code": 180}
+    example_transition: ClassVar = Transition("status", "placed", "ringing", "far_end_rings")
 
     sip_code: int | None
 
@@ -65,6 +68,7 @@ class CallAnswered(CallFact):
     type: ClassVar[str] = "call.answered"
     kind: ClassVar[str | None] = "answered"
     example: ClassVar = {"answered_by": "unknown", "post_dial_delay_ms": 9000}
+    example_transition: ClassVar = Transition("status", "ringing", "answered", "far_end_answered")
 
     answered_by: str
     post_dial_delay_ms: int
@@ -134,7 +138,8 @@ class CallDispositionSet(CallFact):
     """Somebody said how the call went, or corrected it."""
 
     type: ClassVar[str] = "call.disposition_set"
-    example: ClassVar = {"code": "QUAL", "previous": None, "set_by": "platform"}
+    example: ClassVar = {"code": "QUAL", "previous": None, "set_by": "provider"}
+    example_transition: ClassVar = Transition("disposition", None, "QUAL", "set")
 
     code: str
     previous: str | None
@@ -185,6 +190,7 @@ class CallEnded(CallFact):
         "qualified": True,
         "opt_out": False,
     }
+    example_transition: ClassVar = Transition("status", "answered", "ended", "consumer_hangup")
 
     end_reason: str
     end_detail: str | None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from offhook import ids
-from offhook.events.fact import Fact
+from offhook.events.fact import Fact, Transition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class CampaignStarted(CampaignFact):
     """The campaign dials its leads from now on."""
 
     type: ClassVar[str] = "campaign.started"
+    example_transition: ClassVar = Transition("status", "draft", "running", "start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class CampaignPaused(CampaignFact):
     """No new dial begins; calls under way go on."""
 
     type: ClassVar[str] = "campaign.paused"
+    example_transition: ClassVar = Transition("status", "running", "paused", "pause")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class CampaignResumed(CampaignFact):
     """The campaign dials again."""
 
     type: ClassVar[str] = "campaign.resumed"
+    example_transition: ClassVar = Transition("status", "paused", "running", "resume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class CampaignCancelled(CampaignFact):
     """The campaign is over for good."""
 
     type: ClassVar[str] = "campaign.cancelled"
+    example_transition: ClassVar = Transition("status", "running", "cancelled", "cancel")
 
 
 _BY_VERB: dict[str, type[CampaignFact]] = {

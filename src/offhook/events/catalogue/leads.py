@@ -175,7 +175,7 @@ class LeadOptedOut(LeadFact):
         "channel": "sms",
         "scope": "seller",
         "suppression_ids": ["sup_01k…"],
-        "effective_at": "2026-11-23T16:00:00.000Z",
+        "effective_at": "2026-11-21T17:03:34.000Z",
     }
 
     channel: str

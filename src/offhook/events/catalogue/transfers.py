@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from offhook import ids
-from offhook.events.fact import Fact
+from offhook.events.fact import Fact, Transition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class TransferInitiated(TransferFact):
 
     type: ClassVar[str] = "transfer.initiated"
     example: ClassVar = {"transfer_id": "trf_01k…", "reason": "qualified", "qualified": True}
+    example_transition: ClassVar = Transition("transfer", None, "initiated", "qualified")
 
     transfer_id: str
     reason: str
@@ -72,6 +73,7 @@ class TransferRinging(OneTransferFact):
 
     type: ClassVar[str] = "transfer.ringing"
     example: ClassVar = {"transfer_id": "trf_01k…", "target_id": "tgt_01k…", "timeout_s": 30}
+    example_transition: ClassVar = Transition("transfer", "initiated", "ringing", "target_rings")
 
     timeout_s: int
 
@@ -82,6 +84,7 @@ class TransferBridged(OneTransferFact):
 
     type: ClassVar[str] = "transfer.bridged"
     example: ClassVar = {"transfer_id": "trf_01k…", "target_id": "tgt_01k…", "wait_s": 7}
+    example_transition: ClassVar = Transition("transfer", "ringing", "bridged", "target_answered")
 
     wait_s: int
 
@@ -93,6 +96,7 @@ class TransferCompleted(OneTransferFact):
     type: ClassVar[str] = "transfer.completed"
     kind: ClassVar[str | None] = "transferred"
     example: ClassVar = {"transfer_id": "trf_01k…", "target_id": "tgt_01k…"}
+    example_transition: ClassVar = Transition("transfer", "bridged", "completed", "ai_left")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,7 @@ class TransferDeclined(OneTransferFact):
 
     type: ClassVar[str] = "transfer.declined"
     example: ClassVar = {"transfer_id": "trf_01k…", "target_id": "tgt_01k…", "code": "sip:603"}
+    example_transition: ClassVar = Transition("transfer", "ringing", "declined", "target_declined")
 
     code: str | None
 
@@ -111,6 +116,7 @@ class TransferNoAnswer(OneTransferFact):
 
     type: ClassVar[str] = "transfer.no_answer"
     example: ClassVar = {"transfer_id": "trf_01k…", "target_id": "tgt_01k…", "code": "sip:480"}
+    example_transition: ClassVar = Transition("transfer", "ringing", "no_answer", "target_no_answer")
 
     code: str | None
 
@@ -121,6 +127,7 @@ class TransferFailed(OneTransferFact):
 
     type: ClassVar[str] = "transfer.failed"
     example: ClassVar = {"transfer_id": "trf_01k…", "target_id": "tgt_01k…", "code": "consumer_gone"}
+    example_transition: ClassVar = Transition("transfer", "ringing", "failed", "target_failed")
 
     code: str | None
 
@@ -143,6 +150,7 @@ class TransferEnded(OneTransferFact):
 
     type: ClassVar[str] = "transfer.ended"
     example: ClassVar = {"transfer_id": "trf_01k…", "target_id": "tgt_01k…", "talk_s": 180, "ended_by": "consumer"}
+    example_transition: ClassVar = Transition("transfer", "completed", "ended", "target_ended")
 
     talk_s: int
     ended_by: str

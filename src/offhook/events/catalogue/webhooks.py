@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from offhook import ids
-from offhook.events.fact import Fact
+from offhook.events.fact import Fact, Transition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class WebhookEndpointDisabled(EndpointFact):
 
     type: ClassVar[str] = "webhook_endpoint.disabled"
     example: ClassVar = {"reason": "gone"}
+    example_transition: ClassVar = Transition("status", "active", "disabled", "gone")
 
     reason: str
 
@@ -60,6 +61,7 @@ class WebhookEndpointEnabled(EndpointFact):
 
     type: ClassVar[str] = "webhook_endpoint.enabled"
     example: ClassVar = {"held": "send", "deliveries": 12}
+    example_transition: ClassVar = Transition("status", "disabled", "active", "by_request")
 
     held: str
     deliveries: int
