@@ -256,18 +256,27 @@ async def next_event(chunks: "asyncio.Queue[bytes]") -> tuple[str, dict[str, Any
     return lines[0].removeprefix("id: "), orjson.loads(lines[2].removeprefix("data: "))
 
 
+async def beginning(chunks: "asyncio.Queue[bytes]") -> str:
+    """The cursor where the stream begins: it stands from here on, and is told of whatever is committed now."""
+    async with asyncio.timeout(5):
+        line, *blank = (await chunks.get()).decode().split("\n")
+    assert blank == ["", ""]
+    return line.removeprefix("id: ")
+
+
 async def test_a_stream_goes_on_behind_the_last_event_that_was_seen(
     api: Any, database: Database, wakeups: Wakeups, log: Log, tenant: Tenant
 ) -> None:
     log.react([Within(Fact, announce(wakeups))])
     lead = ids.new()
     async with api.stream("/v1/events/stream") as chunks:
-        await asyncio.sleep(0.1)
+        await beginning(chunks)
         await append(database, log, tenant, paused(lead))
         seen, first = await next_event(chunks)
     await append(database, log, tenant, paused(lead), paused(lead))
 
     async with api.stream("/v1/events/stream?type=lead.*", last_event_id=seen) as chunks:
+        assert await beginning(chunks) == seen
         missed = [(await next_event(chunks))[1]["sequence"] for _ in range(2)]
         await append(database, log, tenant, paused(lead))
         live = (await next_event(chunks))[1]["sequence"]
@@ -276,13 +285,39 @@ async def test_a_stream_goes_on_behind_the_last_event_that_was_seen(
     assert (missed, live) == ([2, 3], 4)
 
 
+async def test_a_stream_that_is_cut_before_its_first_event_misses_none(
+    api: Any, database: Database, log: Log, tenant: Tenant
+) -> None:
+    async with api.stream("/v1/events/stream") as chunks:
+        begun = await beginning(chunks)
+    await append(database, log, tenant, paused(ids.new(), reason="missed"))
+
+    async with api.stream("/v1/events/stream", last_event_id=begun) as chunks:
+        await beginning(chunks)
+        missed = (await next_event(chunks))[1]
+
+    assert missed["data"] == {"reason": "missed"}
+
+
+async def test_several_types_may_be_asked_for_at_once(api: Any, database: Database, log: Log, tenant: Tenant) -> None:
+    await append(database, log, tenant, paused(ids.new()), started(ids.new()))
+
+    both = await api.get("/v1/events?type=lead.cadence_paused&type=call.*&type=lead.cadence_started")
+    one = await api.get("/v1/events?type=call.*&type=lead.cadence_started")
+    misspelt = await api.get("/v1/events?type=call.*&type=lead.acepted")
+
+    assert [event["type"] for event in both.json["data"]] == ["lead.cadence_paused", "lead.cadence_started"]
+    assert [event["type"] for event in one.json["data"]] == ["lead.cadence_started"]
+    assert (misspelt.status, misspelt.json["errors"][0]["code"]) == (422, "unknown_event_type")
+
+
 async def test_a_stream_tells_a_new_event_well_within_a_second(
     api: Any, database: Database, wakeups: Wakeups, log: Log, tenant: Tenant
 ) -> None:
     log.react([Within(Fact, announce(wakeups))])
     clock = asyncio.get_running_loop().time
     async with api.stream("/v1/events/stream") as chunks:
-        await asyncio.sleep(0.1)
+        await beginning(chunks)
         waits = []
         for _ in range(3):
             began = clock()
@@ -298,7 +333,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(
 ) -> None:
     key = await a_key(database, tenant)
     async with client_of(app, key.shown).stream("/v1/events/stream") as chunks:
-        await asyncio.sleep(0.1)
+        await beginning(chunks)
         wakeups.send(f"key:{key.id}")
 
         async with asyncio.timeout(5):
@@ -307,7 +342,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(
 
 async def test_streams_end_when_the_process_stops_and_none_begins_then(api: Any, streams: Streams) -> None:
     async with api.stream("/v1/events/stream") as chunks, asyncio.timeout(5):
-        await asyncio.sleep(0.1)
+        await beginning(chunks)
 
         streams.end()
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import StringConstraints
 
 from offhook import ids
 from offhook.db import Tx
@@ -22,14 +23,20 @@ from offhook.privacy import Vault
 GlobsOf = Callable[[Tx, Ref], Awaitable[Sequence[str]]]
 """To which event types that endpoint listens. Raises NotFound."""
 
-Glob = Annotated[str, Query(alias="type", max_length=100, description="An event type, or a glob like `lead.*`.")]
+Globs = Annotated[
+    Sequence[Annotated[str, StringConstraints(max_length=100)]],
+    Query(
+        alias="type", max_length=50, description="An event type, or a glob like `lead.*`; may be given several times."
+    ),
+]
+_EVERY = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What part of the log a request asks for."""
 
-    type: Glob = "*"
+    types: Globs = _EVERY
     subject: Annotated[str | None, Query(max_length=100, description="The id of a lead, a call, an endpoint …")] = None
     after_sequence: Annotated[int | None, Query(ge=0, lt=2**31, description="Only later ones of the subject.")] = None
     webhook_endpoint: Annotated[
@@ -51,9 +58,9 @@ class Asked:
     async def wanted(self, tx: Tx, globs_of: GlobsOf) -> Wanted:
         """Which types, also by what the named endpoint listens to. An endpoint is never told about itself."""
         if self.webhook_endpoint is None:
-            return Wanted([self.type])
+            return Wanted(self.types)
         ref = ref_of(self.webhook_endpoint, "whe")
-        return Wanted([self.type], await globs_of(tx, ref), ref if isinstance(ref, UUID) else None)
+        return Wanted(self.types, await globs_of(tx, ref), ref if isinstance(ref, UUID) else None)
 
 
 def router(door: Door, vault: Vault, streams: Streams, globs_of: GlobsOf) -> APIRouter:
@@ -73,7 +80,7 @@ def _add_list(api: APIRouter, door: Door, vault: Vault, globs_of: GlobsOf) -> No
         page: Annotated[Page, Depends(page)],
         who: Annotated[Caller, caller("events:read")],
     ) -> Response:
-        types.check_glob(asked.type)
+        _check(asked.types)
         subject = asked.subject_id()
 
         async def read(tx: Tx) -> Answer:
@@ -92,13 +99,13 @@ def _add_stream(api: APIRouter, streams: Streams) -> None:
     @api.get("/events/stream", response_class=StreamingResponse)
     async def stream(
         who: Annotated[Caller, caller("events:read")],
-        type: Glob = "*",
+        type: Globs = _EVERY,
         last_event_id: Annotated[str | None, Header(max_length=500, description="Go on behind this message.")] = None,
     ) -> StreamingResponse:
         """Events as they happen, as server-sent events; each message's id is a cursor for Last-Event-ID."""
-        types.check_glob(type)
+        _check(type)
         position = Page(after=last_event_id).start(int, int, UUID)
-        messages = streams.follow(who, Wanted([type]), position and (position[0], position[1], position[2]))
+        messages = streams.follow(who, Wanted(type), position and (position[0], position[1], position[2]))
         unbuffered = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(messages, media_type="text/event-stream", headers=unbuffered)
 
@@ -124,6 +131,11 @@ def _add_types(api: APIRouter) -> None:
     @api.get("/event-types/{type}/schema")
     async def schema(type: str, who: Annotated[Caller, caller("events:read")]) -> Response:
         return Answer(200, types.schema(types.fact_of(type)), {"Content-Type": "application/schema+json"}).response()
+
+
+def _check(globs: Sequence[str]) -> None:
+    for glob in globs:
+        types.check_glob(glob)
 
 
 async def _listed(

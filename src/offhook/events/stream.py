@@ -1,6 +1,7 @@
 """`GET /v1/events/stream`: the log as it grows, over server-sent events.
 
 Each message's id is its cursor, so a client that comes back with Last-Event-ID goes on exactly behind what it has seen.
+The first message is an id alone, where the stream begins: one that is cut off before its first event misses none either.
 A stream looks when it is woken, and once a second anyway. It ends when its key is changed or revoked, when wake-ups may
 have been missed, or when the process stops; the client then comes again, to another, and is authenticated again.
 """
@@ -70,6 +71,8 @@ class Streams:
         """The wanted events behind that position, or from now on, as messages; endless until the key or the process ends."""
         with self._listening(who.key_id) as listener:
             position = after or await self._now(who)
+            if not listener.over:
+                yield f"id: {cursor(position)}\n\n".encode()
             quiet_s = 0.0
             while not listener.over:
                 listener.awake.clear()
