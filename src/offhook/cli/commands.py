@@ -29,6 +29,18 @@ DataDir = Annotated[
 Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Listen there; 127.0.0.1 by default.")]
 Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="8400 by default; 0 takes a free one.")]
 Json = Annotated[bool, typer.Option("--json", help="Tell it to machines.")]
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="Where Offhook runs; http://127.0.0.1:8400 by default.")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="OFFHOOK_API_KEY",
+        metavar="KEY",
+        help="By default the first one, in DATA_DIR/credentials.json.",
+    ),
+]
 Workspace = Annotated[str | None, typer.Option("--workspace", metavar="ID", help="Needed when there are several.")]
 
 # `demo` and `bench` have pages of their own, which are opened when they are called: they take their options, --help too.
@@ -151,6 +163,64 @@ def revoke_key(
 
 
 app.add_typer(keys_app, name="keys")
+
+
+@app.command()
+def listen(
+    forward_to: Annotated[
+        str | None, typer.Option("--forward-to", metavar="URL", help="Send each event there, as a signed webhook.")
+    ] = None,
+    events: Annotated[
+        str, typer.Option("--events", metavar="A,B", help="Types and globs, such as call.*,lead.accepted.")
+    ] = "*",
+    environment: Annotated[
+        Literal["sandbox", "live"], typer.Option("--environment", help="Whose key in credentials.json is taken.")
+    ] = "sandbox",
+    secret: Annotated[
+        str | None,
+        typer.Option("--secret", metavar="WHSEC", help="Sign with this; by default one that stays the same."),
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show the events of a running Offhook as they happen, and forward them to a program on this machine.
+
+    They go in the order of the log, once each; while nobody is there, one is tried again for half a minute.
+    The signing secret is shown at the start.
+    """
+    from offhook.cli.listen import Wanted, listen
+    from offhook.cli.server import way_to
+
+    way = way_to(_settled(data_dir=data_dir), url, api_key, environment)
+    listen(way, Wanted([glob.strip() for glob in events.split(",")], forward_to, secret, as_json))
+
+
+@app.command()
+def trigger(
+    event_type: Annotated[str, typer.Argument(metavar="EVENT_TYPE", help="Such as call.ended.")] = "",
+    count: Annotated[int, typer.Option("--count", metavar="N", help="That many, one after the other.", min=1)] = 1,
+    list_types: Annotated[bool, typer.Option("--list", help="Tell every event type, and make none.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Have a running Offhook tell an event that never happened, in its sandbox: to each webhook that listens.
+
+    The event is about nobody and marked as a test; nothing else comes of it.
+    """
+    from offhook.cli import trigger
+    from offhook.cli.server import way_to
+
+    if not (event_type or list_types):
+        raise typer.BadParameter("Name an event type, or take --list, which tells them.", param_hint="EVENT_TYPE")
+    way = way_to(_settled(data_dir=data_dir), url, api_key, "sandbox")
+    if list_types:
+        trigger.list_types(way, as_json=as_json)
+    else:
+        trigger.trigger(way, event_type, count, as_json=as_json)
 
 
 @app.command(**_PASSED_ON)

@@ -5,9 +5,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from offhook.db.connection import Environment
 from offhook.errors import CannotStart
 
 _NAME = "credentials.json"
+_FIELD: Mapping[Environment, str] = {"live": "live_key", "sandbox": "test_key"}
 
 
 def file_in(data_dir: Path) -> Path:
@@ -28,11 +30,11 @@ def write(data_dir: Path, credentials: Mapping[str, str]) -> None:
         ) from None
 
 
-def sandbox_key_in(data_dir: Path) -> str | None:
-    """The sandbox's key; None when the file is gone, which is its owner's right. Raises CannotStart for a spoiled one."""
+def key_in(data_dir: Path, environment: Environment) -> str | None:
+    """That half's key; None when the file is gone, which is its owner's right. Raises CannotStart for a spoiled one."""
     path = file_in(data_dir)
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["test_key"])
+        return str(json.loads(path.read_text(encoding="utf-8"))[_FIELD[environment]])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError):

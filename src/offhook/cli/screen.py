@@ -31,6 +31,16 @@ def grade(word: str, name: str, text: str) -> None:
     _OUT.print(Text.assemble((word.ljust(5), colours[word]), (name.ljust(14), "bold"), text))
 
 
+def columns(*parts: tuple[str, str]) -> None:
+    """One line of texts, each in its style, two blanks between them."""
+    _OUT.print(Text("  ").join(Text(text, style) for text, style in parts))
+
+
+def machine_line(value: Mapping[str, Any]) -> None:
+    """The value as JSON in one line: one of many."""
+    _OUT.print(json.dumps(value, separators=(",", ":")))
+
+
 def machine(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """The value as JSON."""
     _OUT.print(json.dumps(value, indent=2))

@@ -59,7 +59,7 @@ async def _make_first_workspace(house: "House") -> None:
 
 def _announce(settings: Settings) -> None:
     base = base_url(settings)
-    where, test_key = credentials.file_in(settings.data_dir), credentials.sandbox_key_in(settings.data_dir)
+    where, test_key = credentials.file_in(settings.data_dir), credentials.key_in(settings.data_dir, "sandbox")
     say(f"Offhook is ready, {time.time() - psutil.Process().create_time():.1f} s after it was called.", bold=True)
     table(
         {
