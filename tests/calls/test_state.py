@@ -357,7 +357,7 @@ def test_numbers_in_the_story_show_their_last_four_digits() -> None:
 
     assert b"+13125550199" not in facts[0].story.call
     assert b"***0199" in facts[0].story.call
-    assert facts[0].story.redactions == ("call.caller_id", "call.dialed_number")
+    assert list(facts[0].story.hidden) == ["call.caller_id", "call.dialed_number"]
 
 
 def test_a_call_without_its_person_shows_nulls() -> None:

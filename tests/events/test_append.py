@@ -71,7 +71,7 @@ async def test_an_envelope_is_written_in_the_order_of_its_schema_and_its_instant
     database: Database, tenant: Tenant, log: Log
 ) -> None:
     seen = datetime(2026, 11, 21, 12, 3, 22, 481_999, timezone(timedelta(hours=-5)))
-    story = Story(correlation="lead_x", lead=b'{"status":"accepted"}', redactions=("data.phone",))
+    story = Story(correlation="lead_x", lead=b'{"status":"accepted"}', hidden={"data.phone": "+13125550199"})
     fact = LeadDuplicateIgnored(subject_id=ids.new(), story=story, payload_differs=True, first_seen_at=seen)
 
     async with database.transaction(tenant) as tx:

@@ -53,6 +53,7 @@ PAST_THE_FRONT_DOOR = {
     ("leads", "http.straight"),
     ("upkeep", "events.store"),
     ("wiring", "http.idempotency"),
+    ("webhooks", "events.envelope"),
     ("webhooks", "events.tombstone"),
     ("webhooks", "events.types"),
     ("wiring", "events.reactions"),

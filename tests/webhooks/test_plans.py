@@ -9,7 +9,7 @@ import pytest
 from tests.webhooks.conftest import Receiver, Room
 
 from offhook import ids
-from offhook.webhooks import delivery_store, lane_store
+from offhook.webhooks import claim_store, delivery_store, lane_store, outcome_store
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SCANNED = re.compile(r"Seq Scan on (due|delivery|event|try)")
@@ -25,7 +25,7 @@ def _settled(count: int) -> dict[str, Any]:
     tries = {
         "w": some, "e": ["live"] * count, "written_at": [NOW] * count, "d": some, "n": [0] * count, "at": [NOW] * count,
         "status": [200] * count, "code": [None] * count, "text": [None] * count, "replay": [False] * count,
-        "tombstone": [False] * count, "response": [None] * count,
+        "tombstone": [False] * count, "batch": [None] * count, "request": [None] * count, "response": [None] * count,
         **{name: [1.5] * count for name in ("dns", "connect", "tls", "first_byte", "total")},
     }  # fmt: skip
     again = {"again": some[:5], "again_at": [NOW] * 5, "made": [1] * 5, "first": [NOW] * 5}
@@ -37,15 +37,15 @@ def _claimed(count: int) -> dict[str, Any]:
         "endpoint": [ids.new() for _ in range(count)],
         "room": [64] * count,
         "ahead": [timedelta(days=1)] * count,
-        "lease": lane_store.LEASE,
+        "lease": [timedelta(seconds=30)] * count,
     }
 
 
 STATEMENTS: list[tuple[str, dict[str, Any]]] = [
-    (lane_store.SETTLE, _settled(500)),
-    (lane_store.CLAIM, _claimed(20)),
-    (lane_store.WAITING, {}),
-    (lane_store.WAITING_OF_TENANT, {"ws": ids.new(), "env": "live"}),
+    (outcome_store.SETTLE, _settled(500)),
+    (claim_store.CLAIM, _claimed(20)),
+    (claim_store.WAITING, {}),
+    (claim_store.WAITING_OF_TENANT, {"ws": ids.new(), "env": "live"}),
     (delivery_store.ANY_OPEN, {"ws": ids.new(), "env": "live", "subjects": [ids.new(), ids.new()]}),
 ]
 
@@ -79,15 +79,15 @@ async def test_no_hot_statement_reads_or_joins_a_whole_table(
     assert not SCANNED.search(plan), plan
     assert not JOINED.search(plan), plan
     assert "epoch_xid" not in plan, plan  # the index of the whole log: all events of the tenant
-    if statement in (lane_store.SETTLE, lane_store.CLAIM, delivery_store.ANY_OPEN):
+    if statement in (outcome_store.SETTLE, claim_store.CLAIM, delivery_store.ANY_OPEN):
         assert not READ_WHOLE.search(plan), plan
 
 
 async def test_fan_out_reads_one_row_beside_what_it_writes(room: Room, state: str) -> None:
     parameters: dict[str, Any] = {
-        "ws": room.tenant.workspace, "env": "sandbox", "generation": 1, "now": NOW, "wall": NOW, "until": NOW,
+        "ws": room.tenant.workspace, "env": "sandbox", "generation": 1, "now": NOW, "wall": NOW, "wait": timedelta(seconds=60),
         **{name: [ids.new()] for name in ("delivery", "event", "endpoint", "subject")},
-        "type": ["lead.accepted"], "sequence": [1], "held": [False], "leased": [True],
+        "type": ["lead.accepted"], "sequence": [1], "held": [False], "until": [NOW], "word": [None], "ordered": [None], "test": [False],
     }  # fmt: skip
     async with room.database.transaction(room.tenant) as tx:
         rows = await tx.connection.execute("explain " + lane_store.INSERT, parameters)

@@ -1,5 +1,6 @@
 """Turns: every endpoint gets its own, no endpoint gets them all."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -8,12 +9,41 @@ from hypothesis import strategies as st
 
 from offhook import ids
 from offhook.db import Tenant
+from offhook.webhooks.lane import FIRST_IN_FLIGHT, MOST_IN_FLIGHT
 from offhook.webhooks.parcel import Message, Parcel
-from offhook.webhooks.queues import ALWAYS_PER_ENDPOINT, FIRST_IN_FLIGHT, MOST_IN_FLIGHT, Queues
+from offhook.webhooks.queues import ALWAYS_PER_ENDPOINT, Queues
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 TENANT = Tenant(ids.new(), "live")
-MESSAGE = Message(ids.new(), "evt_", "lead.accepted", "lead", "lead_", 1, NOW, None, None, b"{}")
+MESSAGE = Message(ids.new(), "evt_", "lead.accepted", "lead", "lead_", 1, NOW, None, None, None)
+
+
+class Clock:
+    """Seconds that go on when the test says so, and whatever was to be called by then."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._later: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        self._later.append((self.now + seconds, act))
+
+    def forward(self, seconds: float) -> None:
+        until = self.now + seconds
+        while due := [one for one in self._later if one[0] <= until]:
+            first = min(due, key=lambda one: one[0])
+            self._later.remove(first)
+            self.now = first[0]
+            first[1]()
+        self.now = until
+
+
+def queues_of(capacity: int, in_flight: int = 1000, clock: Clock | None = None) -> Queues:
+    clock = clock or Clock()
+    return Queues(capacity, in_flight=in_flight, clock=clock, later=clock.later)
 
 
 def parcels(endpoint: UUID, count: int, tries: int = 0) -> list[Parcel]:
@@ -21,57 +51,57 @@ def parcels(endpoint: UUID, count: int, tries: int = 0) -> list[Parcel]:
 
 
 def take_all(queues: Queues) -> list[Parcel]:
-    taken = []
-    while waiting := queues.take():
-        taken.append(waiting[0])
+    taken: list[Parcel] = []
+    while load := queues.take():
+        taken += load.parcels
     return taken
 
 
 def test_endpoints_take_turns() -> None:
-    queues, one, other = Queues(100), ids.new(), ids.new()
+    queues, one, other = queues_of(100), ids.new(), ids.new()
     queues.put([*parcels(one, 3), *parcels(other, 3)], 0.0)
 
     assert [parcel.endpoint for parcel in take_all(queues)] == [one, other] * 3
 
 
 def test_an_endpoint_that_does_not_answer_holds_few_requests() -> None:
-    queues, dead = Queues(100), ids.new()
+    queues, dead = queues_of(100), ids.new()
     queues.put(parcels(dead, 50), 0.0)
 
     under_way = take_all(queues)
     assert len(under_way) == FIRST_IN_FLIGHT
     for parcel in under_way:
-        queues.answered(parcel, quickly=False)
+        queues.answered(parcel.endpoint, quickly=False)
 
     assert len(take_all(queues)) == 1
 
 
 def test_an_endpoint_that_answers_quickly_gets_more_up_to_its_bound() -> None:
-    queues, quick = Queues(1000), ids.new()
+    queues, quick = queues_of(1000), ids.new()
     queues.put(parcels(quick, 500), 0.0)
 
     for _ in range(10):
         for parcel in take_all(queues):
-            queues.answered(parcel, quickly=True)
+            queues.answered(parcel.endpoint, quickly=True)
 
     assert len(take_all(queues)) == MOST_IN_FLIGHT
 
 
 def test_first_tries_go_before_retries_and_neither_starves() -> None:
-    queues, endpoint = Queues(1000), ids.new()
+    queues, endpoint = queues_of(1000), ids.new()
     queues.put([*parcels(endpoint, 100, tries=1), *parcels(endpoint, 100)], 0.0)
 
     order = []
-    while waiting := queues.take():
-        order.append(waiting[0].tries)
-        queues.answered(waiting[0], quickly=True)
+    while load := queues.take():
+        order.append(load.parcels[0].tries)
+        queues.answered(endpoint, quickly=True)
 
     assert order[:8] == [0, 0, 0, 1, 0, 0, 0, 1]
     assert len(order) == 200
 
 
 def test_a_full_memory_leaves_every_endpoint_some_room() -> None:
-    queues, hog = Queues(100), ids.new()
+    queues, hog = queues_of(100), ids.new()
     queues.put(parcels(hog, 100), 0.0)
 
     assert queues.room(hog) == 0
@@ -80,7 +110,7 @@ def test_a_full_memory_leaves_every_endpoint_some_room() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 20), st.booleans()), max_size=20))
 def test_nothing_is_lost_and_nothing_is_taken_twice(steps: list[tuple[int, int, bool]]) -> None:
-    queues, endpoints = Queues(10_000), [ids.new() for _ in range(5)]
+    queues, endpoints = queues_of(10_000), [ids.new() for _ in range(5)]
     put: list[UUID] = []
     taken: list[UUID] = []
     for which, count, quickly in steps:
@@ -89,10 +119,10 @@ def test_nothing_is_lost_and_nothing_is_taken_twice(steps: list[tuple[int, int, 
         queues.put(some, 0.0)
         for parcel in take_all(queues):
             taken.append(parcel.delivery)
-            queues.answered(parcel, quickly=quickly)
+            queues.answered(parcel.endpoint, quickly=quickly)
     while under_way := take_all(queues):
         for parcel in under_way:
             taken.append(parcel.delivery)
-            queues.answered(parcel, quickly=True)
+            queues.answered(parcel.endpoint, quickly=True)
 
     assert sorted(taken) == sorted(put)

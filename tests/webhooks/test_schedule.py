@@ -20,6 +20,7 @@ from offhook.webhooks.schedule import (
     Schedule,
     Spent,
     TryAgain,
+    disabling,
     judge,
     next_try,
     read_retry_after,
@@ -137,11 +138,13 @@ def test_everything_else_but_410_is_tried_again_a_redirect_too(status: int) -> N
 
 
 def test_410_is_final_and_disables_the_endpoint() -> None:
-    assert judge(answer(410), START, final=[400, 410]) == Refused("http_410", disables=True)
+    assert disabling(answer(410)) == "gone"
+    assert judge(answer(410), START, final=[400, 410]) == Refused("http_410")
 
 
 def test_a_4xx_that_the_endpoint_lists_is_final_and_disables_nothing() -> None:
-    assert judge(answer(422), START, final=[422]) == Refused("http_422", disables=False)
+    assert disabling(answer(422)) is None
+    assert judge(answer(422), START, final=[422]) == Refused("http_422")
     assert judge(answer(500), START, final=[500]) == TryAgain("http_500")
 
 

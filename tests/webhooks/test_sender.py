@@ -15,7 +15,7 @@ from tests.webhooks.conftest import Receiver, Room, Says
 
 from offhook.db import EngineTx, Tenant
 from offhook.sandbox.store import ahead as look_ahead
-from offhook.webhooks import lane_store
+from offhook.webhooks import outcome_store
 
 
 async def test_an_event_is_told_and_its_signature_holds(room: Room, receiver: Receiver) -> None:
@@ -209,13 +209,13 @@ async def test_what_is_in_memory_is_looked_at_anew_when_the_word_of_an_erasure_m
 ) -> None:
     await room.endpoint(receiver.url)
     person, sender = await room.person(), room.webhooks.sender
-    sender._in_flight = 0
+    sender._queues._most = 0
     await room.happens(3, person=person)
 
     async with room.database.transaction(room.tenant) as tx:
         await tx.run("delete from person_key where person_id = %s", [person])
     sender._look_anew()
-    sender._in_flight = 16
+    sender._queues._most = 16
     await room.drain()
 
     assert [orjson.loads(one.body)["data"] for one in receiver.received] == [{"erased": True}] * 3
@@ -224,16 +224,16 @@ async def test_what_is_in_memory_is_looked_at_anew_when_the_word_of_an_erasure_m
 async def test_a_result_whose_writing_takes_too_long_keeps_no_other_from_being_written_and_is_sent_again(
     room: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle, slow = lane_store.settle, set[UUID]()
+    settle, slow = outcome_store.settle, set[UUID]()
 
     async def too_long_for_one(tx: EngineTx, fence: int, tried: Sequence[Any]) -> None:
-        deliveries = [attempt.parcel.delivery for attempt, *_ in tried]
+        deliveries = [written.tried.parcel.delivery for written, _ in tried]
         slow.update(deliveries[:1] if not slow else [])
         if slow & {*deliveries}:
             raise QueryCanceled
         await settle(tx, fence, tried)
 
-    monkeypatch.setattr(lane_store, "settle", too_long_for_one)
+    monkeypatch.setattr(outcome_store, "settle", too_long_for_one)
     await room.endpoint(receiver.url)
     await room.happens(3)
     async with asyncio.timeout(10):

@@ -15,7 +15,6 @@ from offhook.providers.contract import PlatformRef
 
 Status = Literal["requested", "placed", "ringing", "inbound_ringing", "answered", "ended"]
 RANK: Mapping[str, int] = {"requested": 0, "placed": 1, "ringing": 2, "inbound_ringing": 2, "answered": 3, "ended": 9}
-MASKED = ("call.caller_id", "call.dialed_number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,20 +167,20 @@ class Call:
     def story(self) -> Story:
         """The context that rides with every event about this call, its numbers masked."""
         told, about = self.told, self.about
+        caller, dialed = self._numbers()
         return Story(
             person=about.person_id,
             correlation=ids.show("lead", about.lead_id) if about.lead_id else ids.show("call", about.id),
             call=orjson.dumps({**self.shown(), "merge_fields": told.merge_fields}),
             visitor=orjson.dumps(told.visitor) if told.visitor else None,
             lead=orjson.dumps(told.lead) if told.lead else None,
-            redactions=MASKED,
+            hidden={"call.caller_id": caller, "call.dialed_number": dialed},
         )
 
     def shown(self, *, personal: bool = False) -> dict[str, Any]:
         """The call as events and the API tell it; without `personal` its numbers show their last four digits."""
         about, told = self.about, self.told
-        ours, theirs = told.caller_id, told.phone
-        caller, dialed = (ours, theirs) if about.direction == "outbound" else (theirs, ours)
+        caller, dialed = self._numbers()
         return {
             "call_id": ids.show("call", about.id),
             "direction": about.direction,
@@ -204,6 +203,11 @@ class Call:
             "talk_s": self.talk_s,
             "participants": [participant.shown() for participant in self.participants()],
         }
+
+    def _numbers(self) -> tuple[str | None, str | None]:
+        """Who called, and which number."""
+        ours, theirs = self.told.caller_id, self.told.phone
+        return (ours, theirs) if self.about.direction == "outbound" else (theirs, ours)
 
     def participants(self) -> "list[Participant]":
         """Who was on the call, as far as the platform's reports say."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from offhook import ids
+from offhook.events.envelope import Hidden
 from offhook.privacy import PersonKey
 
 SCHEMA_VERSION = "2026-11-01"
@@ -38,8 +39,9 @@ class Transition:
 class Story:
     """The context that rides along, so that no consumer stitches events together.
 
-    `call`, `visitor` and `lead` are JSON already encoded, masked by default; `person` is whose key seals the event
-    (None: the event says nothing about a person); `correlation` is the shown id of the lead, where there is one.
+    `call`, `visitor` and `lead` are JSON already encoded, masked by default; `hidden` holds what was masked, for the
+    few who may see it. `person` is whose key seals the event (None: it says nothing about a person); `correlation` is
+    the shown id of the lead, where there is one.
     """
 
     person: UUID | None = None
@@ -47,7 +49,7 @@ class Story:
     call: bytes | None = None
     visitor: bytes | None = None
     lead: bytes | None = None
-    redactions: tuple[str, ...] = ()
+    hidden: Hidden = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import orjson
 from offhook import clock, ids, jobs
 from offhook.db import Tx
 from offhook.errors import OffhookError
+from offhook.events.envelope import pack
 from offhook.events.fact import SCHEMA_VERSION, Event, Fact
 from offhook.events.reactions import After, Entails, Reaction, Within
 from offhook.privacy import PersonKey, Vault
@@ -142,7 +143,7 @@ class _Scribe:
             "visitor": story.visitor and orjson.Fragment(story.visitor),
             "lead": story.lead and orjson.Fragment(story.lead),
             "data": fact.data(),
-            "redactions": story.redactions,
+            "redactions": list(story.hidden),
             "test": fact.test,
         }
         return orjson.dumps(envelope, default=clock.show, option=orjson.OPT_PASSTHROUGH_DATETIME)
@@ -177,13 +178,18 @@ async def _insert(tx: Tx, events: Sequence[Event], born: Mapping[UUID, int], epo
             "sequence": [event.sequence for event in events],
             "person_id": [fact.story.person for fact in facts],
             "occurred_at": [event.occurred_at for event in events],
-            "body": [event.key.seal(event.body, event.id.bytes) if event.key else event.body for event in events],
+            "body": [_stored(event) for event in events],
             "once_subject": [fact.subject_id for fact in once],
             "once_type": [fact.type for fact in once],
             "born": list(born),
             "born_seq": list(born.values()),
         },
     )
+
+
+def _stored(event: Event) -> bytes:
+    # What an envelope hides is kept under the person's key or not at all.
+    return event.key.seal(pack(event.body, event.fact.story.hidden), event.id.bytes) if event.key else event.body
 
 
 _INSERT: LiteralString = (

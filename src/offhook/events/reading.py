@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from offhook.db import Tx
+from offhook.events.envelope import envelope_of
 from offhook.events.store import EventRow
 from offhook.events.tombstone import tombstone
 from offhook.events.types import shown_subject
@@ -19,8 +20,8 @@ async def opened(tx: Tx, vault: Vault, rows: Sequence[EventRow]) -> list[orjson.
 
 def _body(tx: Tx, row: EventRow, key: object) -> bytes:
     if row.person is None:
-        return row.body
+        return envelope_of(row.body)
     if isinstance(key, PersonKey):
-        return key.open(row.body, row.id.bytes)
+        return envelope_of(key.open(row.body, row.id.bytes))
     subject = shown_subject(row.subject_type, row.subject_id)
     return tombstone(row.id, row.type, row.subject_type, subject, row.sequence, row.occurred_at, tx.tenant)

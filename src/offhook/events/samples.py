@@ -21,8 +21,9 @@ THEN = datetime.fromisoformat(contexts.NOW)
 
 _ID = re.compile(r"\b([a-z]+)_01k…")
 _INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_MASKED_OF_CALLS = ("call.caller_id", "call.dialed_number")
-_MASKED_OF_LEADS = ("data.phone",)
+# Numbers that ring nowhere (NANPA keeps 555-01XX for stories), as the contexts show them masked.
+_HIDDEN_OF_CALLS = {"call.caller_id": "+13125550100", "call.dialed_number": "+13125550199"}
+_HIDDEN_OF_LEADS = {"data.phone": "+13125550199"}
 
 
 def sample_of(type: str, at: datetime = THEN, *, only_for: UUID | None = None) -> Fact:
@@ -84,5 +85,5 @@ def _latest(parts: dict[str, Any]) -> str:
 
 def _story(parts: dict[str, Any]) -> Story:
     call, visitor, lead = (orjson.dumps(parts[name]) if name in parts else None for name in ("call", "visitor", "lead"))
-    redactions = _MASKED_OF_CALLS if call else _MASKED_OF_LEADS if lead else ()
-    return Story(None, parts.get("correlation"), call, visitor, lead, redactions)
+    hidden = _HIDDEN_OF_CALLS if call else _HIDDEN_OF_LEADS if lead else {}
+    return Story(None, parts.get("correlation"), call, visitor, lead, hidden)

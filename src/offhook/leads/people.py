@@ -167,7 +167,7 @@ def story(lead_id: UUID, details: dict[str, Any], status: str, zones: Sequence[s
         shown,
         lead=orjson.dumps(about),
         visitor=orjson.dumps(visitor) if visitor else None,
-        redactions=("data.phone",),
+        hidden={"data.phone": details["contact"]["phone"]} if "contact" in details else {},
     )
 
 

@@ -160,7 +160,7 @@ class Vault:
     def tag(
         self,
         tenant: Tenant,
-        kind: Literal["phone", "email", "ref", "payload", "external", "request"],
+        kind: Literal["phone", "email", "ref", "payload", "external", "request", "mask"],
         value: str | bytes,
     ) -> bytes:
         """The blind index of a value within its tenant: equal for equal values, meaningless without the ring."""

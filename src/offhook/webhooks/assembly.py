@@ -16,15 +16,18 @@ from offhook.webhooks import http, replays
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.deliveries import Deliveries
 from offhook.webhooks.directory import Directory
+from offhook.webhooks.egress_http import egress_router
 from offhook.webhooks.endings import Endings
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.fan_out import FanOut
+from offhook.webhooks.owners import Owners
 from offhook.webhooks.post import Post
 from offhook.webhooks.reach import Judge, Reaches
 from offhook.webhooks.recorder import Recorder
 from offhook.webhooks.replays import Replays
 from offhook.webhooks.sender import Sender
 from offhook.webhooks.signing import Genuine
+from offhook.webhooks.tokens import Tokens
 
 
 class Webhooks:
@@ -45,15 +48,19 @@ class Webhooks:
         reaches = Reaches.of_settings(settings)
         self.directory = Directory(database, vault, wakeups)
         recorder = Recorder(database, vault, self.directory, Endings(vault, log, self.directory))
-        post = Post(self.directory, vault, outbound, reaches)
+        owners, self._tokens = Owners(database), Tokens(outbound)
+        post = Post(database, self.directory, vault, outbound, reaches, self._tokens, owners.owns)
         claims = Claims(database, vault)
-        self.sender = Sender(wakeups, claims, post, recorder, in_flight=settings.webhook_in_flight)
-        self.fan_out = FanOut(self.directory, wakeups, self.sender if sending else None)
+        self.sender = Sender(
+            wakeups, self.directory, owners, claims, post, recorder, in_flight=settings.webhook_in_flight
+        )
+        self.fan_out = FanOut(self.directory, vault, wakeups, self.sender if sending else None)
         self.endpoints = Endpoints(vault, log, wakeups, self.directory)
         self.deliveries = Deliveries(vault, log, wakeups)
         self.replays = Replays(database, self.deliveries)
         self.reach_of = reaches.of
         self._judge = Judge(outbound, reaches)
+        self._egress = settings.egress_addresses
         self._sending = sending
 
     @property
@@ -68,6 +75,7 @@ class Webhooks:
             http.endpoint_router(door, self.endpoints, self._judge, self.sender.watch if self._sending else None)
         )
         api.include_router(http.delivery_router(door, self.deliveries, self.endpoints))
+        api.include_router(egress_router(self._egress))
         api.include_router(http.replay_router(door, self.replays, self.endpoints))
         return api
 
@@ -76,7 +84,7 @@ class Webhooks:
         book = await self.directory.book(tx)
         parts = [headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")]
         return any(
-            isinstance(one.signer.verify(parts[0], parts[1], parts[2], body, tx.wall), Genuine)
+            isinstance(one.signer_at(tx.wall).verify(parts[0], parts[1], parts[2], body, tx.wall), Genuine)
             for one in book.endpoints.values()
         )
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from offhook import clock, ids
 from offhook.db import Tx, Wakeups
 from offhook.errors import Conflict, NotFound
@@ -18,7 +20,7 @@ from offhook.events.types import shown_subject
 from offhook.privacy import PersonKey, Vault
 from offhook.webhooks import delivery_store, lane_store, response
 from offhook.webhooks.delivery_store import DeliveryRow, TryRow
-from offhook.webhooks.post import Heading
+from offhook.webhooks.letter import Heading, usual_headers
 
 Shown = dict[str, Any]
 
@@ -88,11 +90,18 @@ class Deliveries:
             "status_code": attempt.status_code,
             "error": error,
             "timing_ms": {name: _rounded(ms) for name, ms in zip(names, attempt.timing_ms, strict=True)},
-            "request_headers": _heading(row, attempt).headers("v1,***"),
+            "request_headers": self._request_headers(row, attempt),
+            "batch_id": ids.show("bat", attempt.batch) if attempt.batch else None,
             "response_headers": dict(answered.headers) if answered else None,
             "response_body": answered.body.decode(errors="replace") if answered else None,
             "response_truncated": answered.truncated if answered else False,
         }
+
+    def _request_headers(self, row: DeliveryRow, attempt: TryRow) -> dict[str, str]:
+        if attempt.request is None:
+            return usual_headers(_heading(row, attempt))
+        kept = self._vault.open_own(attempt.request, response.place_of_request(row.id, attempt.n))
+        return dict(orjson.loads(kept))
 
     def _response(
         self, row: DeliveryRow, attempt: TryRow, person: UUID | None, key: object

@@ -179,13 +179,15 @@ class TryRow:
     timing_ms: list[float | None]
     replay: bool
     tombstone: bool
+    batch: UUID | None
+    request: bytes | None = field(repr=False)
     response: bytes | None = field(repr=False)
 
 
 async def tries(tx: Tx, delivery: UUID) -> list[TryRow]:
     rows = await tx.rows(
-        "select n, at, written_at, status_code, error_code, error_text, timing_ms, replay, tombstone, response from try"
-        " where workspace_id = %(ws)s and environment = %(env)s and delivery_id = %(id)s order by written_at",
+        "select n, at, written_at, status_code, error_code, error_text, timing_ms, replay, tombstone, batch_id, request, response"
+        " from try where workspace_id = %(ws)s and environment = %(env)s and delivery_id = %(id)s order by written_at",
         {**tx.keys, "id": delivery},
     )
     return [TryRow(*row) for row in rows]
@@ -208,9 +210,13 @@ async def replay(tx: Tx, deliveries: Sequence[UUID]) -> dict[UUID, UUID]:
     rows = await tx.rows(
         "with d as materialized (select * from delivery where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])),"
         " o as (insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, tries, replay,"
-        "   held) select d.workspace_id, d.environment, d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id,"
+        "   held, rendering, subject_id, sequence, ordered_until)"
+        "   select d.workspace_id, d.environment, d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id,"
         "   case when e.takes then %(now)s else 'infinity' end, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id),"
-        "   true, not e.takes from d cross join lateral (select p.status in ('active', 'failing') as takes from endpoint p"
+        "   true, not e.takes, d.rendering, case when e.in_order then d.subject_id end, case when e.in_order then d.sequence end,"
+        "   case when e.in_order then %(now)s + interval '60 s' end"
+        "   from d cross join lateral (select p.status in ('active', 'failing') as takes,"
+        "    coalesce(p.settings->>'ordering' = 'per_subject', false) as in_order from endpoint p"
         "   where p.workspace_id = d.workspace_id and p.environment = d.environment and p.id = d.endpoint_id offset 0) e"
         "   on conflict (delivery_id) do nothing returning delivery_id, endpoint_id),"
         " l as (delete from dead_letter where workspace_id = %(ws)s and environment = %(env)s"

@@ -1,17 +1,29 @@
 """Who listens: each tenant's endpoints in memory, never older than the transaction that asks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from offhook.db import Database, Tenant, Tx, Wakeups
+from offhook.expressions import Filter
 from offhook.privacy import Vault
 from offhook.webhooks import store
+from offhook.webhooks.credentials import ClientCredentials, headers_of
+from offhook.webhooks.endpoint_settings import EndpointSettings, settings_of
 from offhook.webhooks.globs import matches
 from offhook.webhooks.health import Health
-from offhook.webhooks.signing import Secret, Signer
+from offhook.webhooks.proofs import Proofs, Signing
+from offhook.webhooks.rendering import USUAL, Rendering
+from offhook.webhooks.schedule import Schedule
+from offhook.webhooks.signing import Signer
 
 SENDABLE = frozenset({"active", "failing"})
+
+
+def lease_for(timeout_s: float) -> timedelta:
+    """30 seconds for the usual time-out."""
+    return timedelta(seconds=20 + timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +35,52 @@ class Endpoint:
     events: tuple[str, ...]
     status: str
     troubled: bool
-    signer: Signer = field(repr=False)
+    settings: EndpointSettings = field(repr=False)
+    proofs: Proofs = field(repr=False)
+    # Made of these once, for every event asks.
+    filter: Filter | None = field(init=False, repr=False)
+    rendering: Rendering = field(init=False)
+    word: str | None = field(init=False)
+    schedule: Schedule = field(init=False, repr=False)
+    final: frozenset[int] = field(init=False)
+    proof: Mapping[str, str] = field(init=False, repr=False)
+    """The headers of its credentials, but for a token that has to be got."""
+    usual: bool = field(init=False)
+    """Whether its requests bear no headers but those that every request bears."""
+    _signing: Signing = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        settings, rendering = self.settings, self.settings.rendering
+        second, credentials = settings.second_signature, self.proofs.credentials
+        made = {
+            "filter": settings.compiled,
+            "rendering": rendering,
+            "word": rendering.word,
+            "schedule": settings.schedule,
+            "final": frozenset(settings.retry.final_statuses),
+            "proof": {} if isinstance(credentials, ClientCredentials) else headers_of(credentials),
+            "usual": rendering == USUAL and not settings.headers and not second and self.proofs.usual,
+            "_signing": Signing(self.proofs.keys, second.form if second else None),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+
+    def signer_at(self, now: datetime) -> Signer:
+        """What signs its messages at `now`."""
+        return self._signing.at(now)
 
     @property
     def sendable(self) -> bool:
         return self.status in SENDABLE
+
+    @property
+    def in_order(self) -> bool:
+        return self.settings.ordering == "per_subject"
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a delivery to it is one process's own: long enough for the slowest answer and the writing of it."""
+        return lease_for(self.settings.timeout_s)
 
 
 class Book:
@@ -94,9 +147,10 @@ class Directory:
         return Book(generation, [self._endpoint(row) for row in rows])
 
     def _endpoint(self, row: store.Listed) -> Endpoint:
-        secret = open_secret(self._vault, row.id, row.secret)
+        proofs = Proofs.open(self._vault, row.id, row.secret)
         troubled = Health(row.status, None, row.failures_in_row, None, None).troubled
-        return Endpoint(row.id, row.url, tuple(row.events), row.status, troubled, Signer([secret]))
+        settings = settings_of(row.settings)
+        return Endpoint(row.id, row.url, tuple(row.events), row.status, troubled, settings, proofs)
 
     def _remember(self, tenant: Tenant, book: Book) -> None:
         known = self._books.get(tenant)
@@ -109,16 +163,3 @@ class Directory:
         known = self._books.get(tenant)
         if known is not None and known.generation < int(generation):
             del self._books[tenant]
-
-
-def seal_secret(vault: Vault, tx: Tx, endpoint: UUID, secret: Secret) -> bytes:
-    """The secret as it is stored: it opens at this endpoint only."""
-    return vault.seal_own(tx, secret.key, _place(endpoint))
-
-
-def open_secret(vault: Vault, endpoint: UUID, sealed: bytes) -> Secret:
-    return Secret(vault.open_own(sealed, _place(endpoint)))
-
-
-def _place(endpoint: UUID) -> bytes:
-    return b"endpoint:" + endpoint.bytes

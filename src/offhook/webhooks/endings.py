@@ -13,9 +13,10 @@ from offhook.db import EngineTx, Tx
 from offhook.events import Fact, Log, Transition
 from offhook.events.catalogue.webhooks import WebhookDeadLettered, WebhookEndpointDisabled, WebhookEndpointUpdated
 from offhook.privacy import Vault
-from offhook.webhooks import health, lane_store, response, store
+from offhook.webhooks import health, lane_store, outcome_store, response, store
 from offhook.webhooks.directory import Directory
 from offhook.webhooks.health import Health
+from offhook.webhooks.outcome_store import Written
 from offhook.webhooks.parcel import Closed, Dead, Kept, Result, Try
 
 
@@ -33,7 +34,7 @@ class Endings:
         facts += await self._judge(tx, results)
         if kept := [result.parcel for result in results if isinstance(result.outcome, Kept)]:
             await lane_store.holding(tx)  # after the endpoints' own rows, as who enables one takes them
-            await lane_store.hold(tx, kept)
+            await outcome_store.hold(tx, kept)
         await self._log.append(tx, facts)
 
     async def _bury(self, tx: Tx, results: Sequence[Result]) -> list[Fact]:
@@ -44,31 +45,31 @@ class Endings:
                 status = "dead" if isinstance(result.outcome, Dead) else "discarded"
                 groups[status, result.outcome.reason].append(result)
                 if result.tried:
-                    last_tries.append((result.tried, sealed_response(self._vault, tx, result.tried)))
+                    last_tries.append(sealed(self._vault, tx, result.tried))
         if last_tries:
-            await lane_store.insert_tries(tx, last_tries)
+            await outcome_store.insert_tries(tx, last_tries)
         facts: list[Fact] = []
         for (status, reason), group in groups.items():
-            moved = await lane_store.close(tx, [result.parcel for result in group], status, reason)
+            moved = await outcome_store.close(tx, [result.parcel for result in group], status, reason)
             if status == "dead":
                 facts += [_dead_lettered(result, reason) for result in group if result.parcel.delivery in moved]
         return facts
 
     async def _judge(self, tx: Tx, results: Sequence[Result]) -> list[Fact]:
         tries = defaultdict(list)
-        gone = set()
+        unwanted: dict[UUID, str] = {}
         for result in results:
             if result.tried:
                 tries[result.parcel.endpoint].append((result.tried.at, result.tried.succeeded))
-            if isinstance(result.outcome, Dead) and result.outcome.disables:
-                gone.add(result.parcel.endpoint)
+            if result.disables:
+                unwanted[result.parcel.endpoint] = result.disables
         facts: list[Fact] = []
         if not tries:
             return facts
         for endpoint, before in (await store.lock_health(tx, list(tries))).items():
             after = health.after(before, tries[endpoint])
-            if endpoint in gone:
-                after = health.gone(after)
+            if endpoint in unwanted:
+                after = health.disabled(after, unwanted[endpoint])
             facts += await self._change(tx, endpoint, before, after)
         return facts
 
@@ -83,17 +84,20 @@ class Endings:
         moved = Transition("status", before.status, after.status, after.reason or "success")
         if after.status != "disabled":
             return [WebhookEndpointUpdated(subject_id=endpoint, transition=moved, changed=["status"])]
-        await lane_store.hold_all(tx, endpoint)
+        await outcome_store.hold_all(tx, endpoint)
         return [WebhookEndpointDisabled(subject_id=endpoint, transition=moved, reason=moved.reason)]
 
 
-def sealed_response(vault: Vault, tx: EngineTx, tried: Try) -> bytes | None:
-    """The response as it is stored: under the key of the event's person, or our own when it speaks of nobody."""
-    if tried.response is None:
-        return None
-    place = response.place(tried.parcel.delivery, tried.parcel.tries)
-    key = tried.parcel.message.key
-    return key.seal(tried.response, place) if key else vault.seal_own(tx, tried.response, place)
+def sealed(vault: Vault, tx: EngineTx, tried: Try) -> Written:
+    """The try as it is stored. Its response is under the key of the event's person, or our own when it speaks of nobody."""
+    delivery, n, key = tried.parcel.delivery, tried.parcel.tries, tried.parcel.message.key
+    request = answered = None
+    if tried.request is not None:
+        request = vault.seal_own(tx, tried.request, response.place_of_request(delivery, n))
+    if tried.response is not None:
+        place = response.place(delivery, n)
+        answered = key.seal(tried.response, place) if key else vault.seal_own(tx, tried.response, place)
+    return Written(tried, request, answered)
 
 
 def _dead_lettered(result: Result, reason: str) -> Fact:

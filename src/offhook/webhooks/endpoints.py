@@ -14,8 +14,8 @@ from uuid import UUID
 
 from offhook import ids
 from offhook.db import Tx, Wakeups
-from offhook.errors import Conflict, Invalid, NotFound, Stale
-from offhook.events import ENGINE, Actor, Fact, Log, Transition
+from offhook.errors import Conflict, Forbidden, Invalid, NotFound, Stale
+from offhook.events import ENGINE, Actor, Fact, Log, Transition, sample_of
 from offhook.events.catalogue.webhooks import (
     WebhookEndpointCreated,
     WebhookEndpointDeleted,
@@ -29,14 +29,16 @@ from offhook.events.types import every_type
 from offhook.http import Page
 from offhook.http.resources import Ref
 from offhook.privacy import Vault
-from offhook.webhooks import globs, lane_store, store
-from offhook.webhooks.directory import Directory, seal_secret
+from offhook.webhooks import globs, lane_store, outcome_store, proving, store
+from offhook.webhooks.directory import Directory
+from offhook.webhooks.endpoint_settings import EndpointSettings, changed_settings, patched, settings_of
+from offhook.webhooks.proofs import Proofs
 from offhook.webhooks.reach import Verdict, verdict_on
-from offhook.webhooks.signing import Secret
 from offhook.webhooks.store import EndpointRow
-from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, endpoint_shown
+from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, Rotation, endpoint_shown
 
 Shown = dict[str, Any]
+_USUAL = Rotation()
 
 
 class Endpoints:
@@ -50,28 +52,48 @@ class Endpoints:
     Create = EndpointIn
     Change = EndpointChange
 
-    def __init__(self, vault: Vault, log: Log, wakeups: Wakeups, directory: Directory, actor: Actor = ENGINE) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        log: Log,
+        wakeups: Wakeups,
+        directory: Directory,
+        actor: Actor = ENGINE,
+        *,
+        may_unmask: bool = True,
+    ) -> None:
         self._vault = vault
         self._log = log
         self._wakeups = wakeups
         self._directory = directory
         self._actor = actor
+        self._may_unmask = may_unmask
 
-    def by(self, actor: Actor) -> "Endpoints":
-        """The same endpoints; the events about their changes say that it was this actor."""
-        return Endpoints(self._vault, self._log, self._wakeups, self._directory, actor)
+    def by(self, actor: Actor, *, may_unmask: bool = True) -> "Endpoints":
+        """The same endpoints; the events about their changes say that it was this actor.
+
+        `may_unmask`: whether the actor may see what events mask, and so may have it told.
+        """
+        return Endpoints(self._vault, self._log, self._wakeups, self._directory, actor, may_unmask=may_unmask)
 
     async def create(self, tx: Tx, body: EndpointIn) -> Shown:
-        """A new endpoint, with its secret, which is shown this once. Raises Invalid, or Conflict for a taken external id."""
+        """A new endpoint, with its keys, which are shown this once.
+
+        Raises Invalid, Forbidden when it wants told in clear what the actor may not see, or Conflict for a taken external id.
+        """
         verdict = _checked(body.url, body.events)
-        id, secret = ids.new(), Secret.new()
+        settings = body.settings
+        self._check_unmasking(settings)
+        id, proved = ids.new(), proving.made(body, tx.wall)
         row = EndpointRow(
             id=id,
             external_id=body.external_id,
             url=body.url,
             events=body.events,
             description=body.description,
-            secret=seal_secret(self._vault, tx, id, secret),
+            settings=settings.different(),
+            needs_owner=settings.needs_owner,
+            secret=proved.proofs.seal(self._vault, tx, id),
             status="active" if body.activate else "pending_test",
             metadata=body.metadata,
             created_at=tx.now,
@@ -80,34 +102,45 @@ class Endpoints:
         if not await store.insert(tx, row):
             raise _taken()
         await self._tell(tx, WebhookEndpointCreated(subject_id=id, status=row.status, events=row.events))
-        return {**endpoint_shown(row), "secret": secret.reveal(), "ssrf": _ssrf(verdict)}
+        return {**endpoint_shown(row, proved.proofs), **proved.shown, "ssrf": _ssrf(verdict)}
 
     async def find(self, tx: Tx, ref: Ref) -> Shown:
         """Raises NotFound."""
-        return endpoint_shown(await self._row(tx, ref))
+        return self._shown(await self._row(tx, ref))
 
     async def list(self, tx: Tx, page: Page) -> list[Shown]:
         start = page.start(UUID)
-        return [endpoint_shown(row) for row in await store.page(tx, start[0] if start else None, page.most)]
+        return [self._shown(row) for row in await store.page(tx, start[0] if start else None, page.most)]
 
     async def change(self, tx: Tx, ref: Ref, body: EndpointChange, sent: frozenset[str], expected: int | None) -> Shown:
-        """Set what was sent. Raises NotFound, Stale, Invalid, or Conflict for a taken external id."""
+        """Set what was sent; new keys are shown this once.
+
+        Raises NotFound, Stale, Invalid, Forbidden as `create` does, or Conflict for a taken external id.
+        """
         row = await self._row(tx, ref, lock=True)
         if expected is not None and expected != row.version:
             raise Stale("stale", f"It is at version {row.version} by now; read it again.")
-        new = {name: value for name, value in body.settings().items() if name in sent}
+        settings = patched(row.settings, body.patch())
+        before = Proofs.open(self._vault, row.id, row.secret)
+        proved = proving.changed(before, settings, body, sent, tx.wall)
+        new = {name: value for name, value in body.plain().items() if name in sent}
         changed = [name for name, value in new.items() if value != getattr(row, name)]
-        if not changed:
-            return endpoint_shown(row)
-        after = replace(row, **new)
+        changed += changed_settings(settings_of(row.settings), settings)
+        changed += [name for name in ("ed25519", "authentication", "tls") if name in sent and proved.proofs != before]
+        if not changed and proved.proofs == before:
+            return self._shown(row)
+        if {"url", "masks"} & set(changed):
+            self._check_unmasking(settings)
+        secret = row.secret if proved.proofs == before else proved.proofs.seal(self._vault, tx, row.id)
+        after = replace(row, **new, settings=settings.different(), needs_owner=settings.needs_owner, secret=secret)
         verdict = _checked(after.url, after.events)
-        saved = await self._save(tx, after, WebhookEndpointUpdated(subject_id=row.id, changed=sorted(changed)))
-        return {**saved, "ssrf": _ssrf(verdict)} if "url" in changed else saved
+        saved = await self._save(tx, after, WebhookEndpointUpdated(subject_id=row.id, changed=sorted(set(changed))))
+        return {**saved, **proved.shown, **({"ssrf": _ssrf(verdict)} if "url" in changed else {})}
 
     async def delete(self, tx: Tx, ref: Ref) -> None:
         """Remove it; what was still open for it ends as discarded. Raises NotFound."""
         row = await self._row(tx, ref, lock=True)
-        discarded = await lane_store.discard_all(tx, row.id, "endpoint_deleted", only_held=False)
+        discarded = await outcome_store.discard_all(tx, row.id, "endpoint_deleted", only_held=False)
         await store.delete(tx, row.id)
         await self._tell(tx, WebhookEndpointDeleted(subject_id=row.id, deliveries_discarded=discarded))
 
@@ -126,31 +159,42 @@ class Endpoints:
         """Tell it of events again, and send or discard what was held. Idempotent. Raises NotFound."""
         row = await self._row(tx, ref, lock=True)
         if row.status == "active":
-            return endpoint_shown(row)
+            return self._shown(row)
         await self._directory.changed(tx)
         await lane_store.releasing(tx)  # after the generation: who raised that may wait to hold something
         if held == "send":
-            count = await lane_store.release_all(tx, row.id)
+            count = await outcome_store.release_all(tx, row.id)
             tx.on_commit(lambda: self._wakeups.send("due"))
         else:
-            count = await lane_store.discard_all(tx, row.id, "discarded_on_enable", only_held=True)
+            count = await outcome_store.discard_all(tx, row.id, "discarded_on_enable", only_held=True)
         moved = Transition("status", row.status, "active", "by_request")
         fact = WebhookEndpointEnabled(subject_id=row.id, transition=moved, held=held, deliveries=count)
         after = replace(row, status="active", status_reason=None, failures_in_row=0, failing_since=None)
         return await self._save(tx, after, fact)
 
-    async def rotate_secret(self, tx: Tx, ref: Ref) -> Shown:
-        """A new secret, shown this once; every request from the commit on is signed with it. Raises NotFound."""
-        row, secret = await self._row(tx, ref, lock=True), Secret.new()
-        after = replace(row, secret=seal_secret(self._vault, tx, row.id, secret))
-        saved = await self._save(tx, after, WebhookEndpointSecretRotated(subject_id=row.id))
-        return {**saved, "secret": secret.reveal()}
+    async def rotate_secret(self, tx: Tx, ref: Ref, body: Rotation = _USUAL) -> Shown:
+        """A new key, shown this once; every request from the commit on is signed with it, and for a while with the old one.
 
-    async def test(self, tx: Tx, ref: Ref) -> UUID:
-        """Send it a `webhook.test`, whatever its state; the delivery's id. Raises NotFound."""
+        Raises NotFound, Invalid, or Conflict when the endpoint has no such key.
+        """
+        row = await self._row(tx, ref, lock=True)
+        before = Proofs.open(self._vault, row.id, row.secret)
+        proved = proving.rotated(before, settings_of(row.settings), body, tx.wall)
+        after = replace(row, secret=proved.proofs.seal(self._vault, tx, row.id))
+        saved = await self._save(tx, after, WebhookEndpointSecretRotated(subject_id=row.id))
+        return {**saved, **proved.shown}
+
+    async def test(self, tx: Tx, ref: Ref, type: str = WebhookTest.type) -> UUID:
+        """Send it a test, whatever its state: `webhook.test`, or a sample of that type; the delivery's id.
+
+        Raises NotFound.
+        """
         row = await self._row(tx, ref)
-        fact = WebhookTest(subject_id=row.id, actor=self._actor)
-        await self._log.append(tx, [fact])
+        if type == WebhookTest.type:
+            fact: Fact = WebhookTest(subject_id=row.id, only_for=row.id)
+        else:
+            fact = sample_of(type, tx.now, only_for=row.id)
+        await self._log.append(tx, [replace(fact, actor=self._actor)])
         return ids.delivery_of(fact.id, row.id)
 
     async def globs_of(self, tx: Tx, ref: Ref) -> Sequence[str]:
@@ -163,8 +207,8 @@ class Endpoints:
 
     async def _stop(self, tx: Tx, row: EndpointRow, status: str) -> Shown:
         if row.status == status:
-            return endpoint_shown(row)
-        await lane_store.hold_all(tx, row.id)
+            return self._shown(row)
+        await outcome_store.hold_all(tx, row.id)
         moved = Transition("status", row.status, status, "by_request")
         fact: Fact = WebhookEndpointUpdated(subject_id=row.id, transition=moved, changed=["status"])
         if status == "disabled":
@@ -185,7 +229,16 @@ class Endpoints:
         if not await store.update(tx, row):
             raise _taken()
         await self._tell(tx, fact)
-        return endpoint_shown(await self._row(tx, row.id))
+        return self._shown(await self._row(tx, row.id))
+
+    def _shown(self, row: EndpointRow) -> Shown:
+        return endpoint_shown(row, Proofs.open(self._vault, row.id, row.secret))
+
+    def _check_unmasking(self, settings: EndpointSettings) -> None:
+        if settings.unmasks and not self._may_unmask:
+            raise Forbidden(
+                "missing_scope", "To have numbers told in full takes the scope leads:read-personal.", param="masks"
+            )
 
     async def _tell(self, tx: Tx, fact: Fact) -> None:
         await self._directory.changed(tx)

@@ -7,17 +7,19 @@ from uuid import UUID
 from offhook import ids
 from offhook.db import Tx, Wakeups
 from offhook.events import Event
+from offhook.privacy import Vault
 from offhook.webhooks import lane_store
 from offhook.webhooks.directory import Book, Directory, Endpoint
-from offhook.webhooks.lane_store import LEASE, Addressed
-from offhook.webhooks.parcel import TEST, Message, Parcel
+from offhook.webhooks.lane_store import Addressed
+from offhook.webhooks.messages import Messages
+from offhook.webhooks.parcel import Message, Parcel
 
 
 class Hand(Protocol):
     """Who sends in this process."""
 
-    def room(self, endpoint: UUID) -> int:
-        """How many more parcels it takes for this endpoint."""
+    def room(self, endpoint: Endpoint) -> int:
+        """How many more parcels it takes for this endpoint; none when another process alone sends to it."""
 
     def offer(self, parcels: Sequence[Parcel]) -> None:
         """Take these; they are leased to this process and committed."""
@@ -29,11 +31,12 @@ class FanOut:
     An event is told to every endpoint that its transaction could see: the endpoints in memory are compared with the
     tenant's generation by the very statement that writes, and read anew when they are old. Only what is to be held takes
     turns with whoever enables an endpoint, lest it be held for one that is enabled already. What the sender here has no
-    room for, or when there is none, is left for whoever claims it first.
+    room for, what is to be sent in order, and everything when there is none, is left for whoever may claim it.
     """
 
-    def __init__(self, directory: Directory, wakeups: Wakeups, hand: Hand | None) -> None:
+    def __init__(self, directory: Directory, vault: Vault, wakeups: Wakeups, hand: Hand | None) -> None:
         self._directory = directory
+        self._vault = vault
         self._wakeups = wakeups
         self._hand = hand
 
@@ -41,12 +44,14 @@ class FanOut:
         """Fan these events out. To be called within the transaction that appended them, once."""
         book = await self._directory.book(tx)
         while True:
-            rows = self._address(tx, book, events)
+            rows, to_keep = self._address(tx, book, events)
             if any(row.held for row in rows):
                 await lane_store.holding(tx)
             if await lane_store.insert(tx, book.generation, rows) == book.generation:
                 break
             book = await self._directory.read(tx)
+        if to_keep:
+            await lane_store.insert_renderings(tx, to_keep)
         leased = [row.parcel for row in rows if row.leased]
         if leased and self._hand:
             hand = self._hand
@@ -54,50 +59,55 @@ class FanOut:
         if any(not (row.leased or row.held) for row in rows):
             tx.on_commit(lambda: self._wakeups.send("due"))
 
-    def _address(self, tx: Tx, book: Book, events: Sequence[Event]) -> list[Addressed]:
+    def _address(self, tx: Tx, book: Book, events: Sequence[Event]) -> tuple[list[Addressed], list[Message]]:
         left: dict[UUID, int] = {}
-        rows = []
-        leased_until, offset = tx.wall + LEASE, tx.offset
+        rows: list[Addressed] = []
+        to_keep: list[Message] = []
         for event in events:
-            message: Message | None = None
+            messages = Messages(event, lambda value: self._vault.tag(tx.tenant, "mask", value).hex()[:32])
             for endpoint in _told(book, event):
-                message = message or _message(event)
-                held = not endpoint.sendable and message.type != TEST
-                leased = not held and self._takes(left, endpoint.id)
-                delivery = ids.delivery_of(event.id, endpoint.id)
-                parcel = Parcel(tx.tenant, delivery, endpoint.id, message, offset, leased_until)
-                rows.append(Addressed(parcel, event.fact.subject_id, held, leased))
-        return rows
+                if not event.fact.only_for and not messages.wanted_by(endpoint):
+                    continue
+                rows.append(self._addressed(tx, event, endpoint, messages.for_(endpoint), left))
+            to_keep += messages.to_keep()
+        return rows, to_keep
 
-    def _takes(self, left: dict[UUID, int], endpoint: UUID) -> bool:
-        room = left.get(endpoint)
+    def _addressed(
+        self, tx: Tx, event: Event, endpoint: Endpoint, message: Message, left: dict[UUID, int]
+    ) -> Addressed:
+        test = event.fact.only_for is not None
+        held = not endpoint.sendable and not test
+        leased = not held and self._takes(left, endpoint)
+        parcel = Parcel(
+            tx.tenant,
+            ids.delivery_of(event.id, endpoint.id),
+            endpoint.id,
+            message,
+            tx.offset,
+            tx.wall + endpoint.lease,
+            test=test,
+            ordered=event.fact.subject_id if endpoint.in_order and not test else None,
+        )
+        return Addressed(parcel, event.fact.subject_id, held, leased)
+
+    def _takes(self, left: dict[UUID, int], endpoint: Endpoint) -> bool:
+        # What is sent in order must know what of its subject is open already, and that the database knows.
+        if self._hand is None or endpoint.in_order:
+            return False
+        room = left.get(endpoint.id)
         if room is None:
-            room = self._hand.room(endpoint) if self._hand else 0
-        left[endpoint] = room - 1
+            room = self._hand.room(endpoint)
+        left[endpoint.id] = room - 1
         return room > 0
 
 
 def _told(book: Book, event: Event) -> Iterator[Endpoint]:
-    """Who is told: all who listen, but of an endpoint's own affairs never itself, save of a test, which is for it."""
+    """Who is told: all who listen, but of an endpoint's own affairs never itself; of a test, the one that it is for."""
     fact = event.fact
-    if fact.type == TEST and fact.subject_id in book.endpoints:
-        yield book.endpoints[fact.subject_id]
+    if fact.only_for is not None:
+        if fact.only_for in book.endpoints:
+            yield book.endpoints[fact.only_for]
+        return
     for endpoint in book.listeners(fact.type):
         if endpoint.id != fact.subject_id:
             yield endpoint
-
-
-def _message(event: Event) -> Message:
-    fact = event.fact
-    return Message(
-        id=event.id,
-        shown_id=event.shown_id,
-        type=fact.type,
-        subject_type=fact.subject_type,
-        subject_shown_id=event.subject_shown_id,
-        sequence=event.sequence,
-        occurred_at=event.occurred_at,
-        person=fact.story.person,
-        key=event.key,
-        body=event.body,
-    )

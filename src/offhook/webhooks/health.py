@@ -39,9 +39,9 @@ def after(health: Health, tries: Sequence[tuple[datetime, bool]]) -> Health:
     return health
 
 
-def gone(health: Health) -> Health:
-    """The receiver said 410: nothing more is sent until somebody enables it."""
-    return health if health.status == "disabled" else replace(health, status="disabled", reason="gone")
+def disabled(health: Health, reason: str) -> Health:
+    """The receiver wants nothing more: nothing is sent until somebody enables it."""
+    return health if health.status == "disabled" else replace(health, status="disabled", reason=reason)
 
 
 def _after_success(health: Health, at: datetime) -> Health:

@@ -20,11 +20,11 @@ from offhook.webhooks import delivery_store
 from offhook.webhooks.deliveries import Deliveries, shown
 from offhook.webhooks.delivery_store import DeliveryRow, Status, Wanted, like
 from offhook.webhooks.endpoints import Endpoints
-from offhook.webhooks.post import TIMEOUT_S
+from offhook.webhooks.post import LONGEST_TIMEOUT_S
 from offhook.webhooks.reach import Judge
 from offhook.webhooks.replays import Replays
 from offhook.webhooks.stats import stats
-from offhook.webhooks.wire import Enabling, ReplayFilter, ReplaysIn
+from offhook.webhooks.wire import Enabling, ReplayFilter, ReplaysIn, Rotation, TestIn
 
 Paged = Annotated[Page, Depends(page)]
 Watch = Callable[[UUID], asyncio.Future[None]]
@@ -38,8 +38,12 @@ def endpoint_router(door: Door, endpoints: Endpoints, judge: Judge, watch: Watch
     _add_test(verbs, door, endpoints, watch)
     _add_stats(verbs, door, endpoints)
     api.include_router(verbs)
-    api.include_router(resource_router(door, endpoints, acting_for=lambda who: endpoints.by(_actor(who))))
+    api.include_router(resource_router(door, endpoints, acting_for=lambda who: _acting(endpoints, who)))
     return api
+
+
+def _acting(endpoints: Endpoints, who: Caller) -> Endpoints:
+    return endpoints.by(_actor(who), may_unmask=who.may("leads:read-personal"))
 
 
 def _looked_up(judge: Judge) -> Callable[[Request], Awaitable[None]]:
@@ -90,19 +94,25 @@ def _add_states(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
         held = (body or Enabling()).held
         return await answer(request, ref, who, lambda ours, tx, id: ours.enable(tx, id, held))
 
-    @api.post("/rotate-secret", name="Rotate the secret of a webhook endpoint")
-    async def rotate_secret(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        return await answer(request, ref, who, Endpoints.rotate_secret)
+    @api.post("/rotate-secret", name="Rotate a key of a webhook endpoint")
+    async def rotate_secret(
+        ref: str, request: Request, body: Rotation | None = None, who: Caller = caller("webhooks:write")
+    ) -> Response:
+        wanted = body or Rotation()
+        return await answer(request, ref, who, lambda ours, tx, id: ours.rotate_secret(tx, id, wanted))
 
 
 def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | None) -> None:
     @api.post("/test", status_code=202, name="Send a test to a webhook endpoint")
-    async def test(ref: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
+    async def test(
+        ref: str, request: Request, body: TestIn | None = None, who: Caller = caller("webhooks:write")
+    ) -> Response:
         """Answers when the result is in, at the latest after the time-out of a request; the delivery tells it."""
+        type = (body or TestIn()).type
         results: list[asyncio.Future[None]] = []
 
         async def work(tx: Tx) -> Answer:
-            delivery = await endpoints.by(_actor(who)).test(tx, _endpoint(ref))
+            delivery = await endpoints.by(_actor(who)).test(tx, _endpoint(ref), type)
             if watch:
                 results.append(watch(delivery))
             row = await delivery_store.find(tx, delivery)
@@ -111,7 +121,7 @@ def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | N
 
         answer = await door.write(request, who, work)
         if results:
-            await asyncio.wait(results, timeout=TIMEOUT_S + 1)
+            await asyncio.wait(results, timeout=LONGEST_TIMEOUT_S + 1)
         return answer
 
 

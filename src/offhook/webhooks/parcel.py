@@ -7,14 +7,13 @@ from uuid import UUID
 
 from offhook.db import Tenant
 from offhook.privacy import PersonKey
-from offhook.webhooks.schedule import Delivered
-
-TEST = "webhook.test"
+from offhook.webhooks.rendering import Rendered
+from offhook.webhooks.schedule import Delivered, Disabling
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event as endpoints are told of it. Shared by its parcels. `body` is None when its person was erased."""
+    """An event in one rendering. Shared by its parcels. `rendered` is None when its person was erased."""
 
     id: UUID
     shown_id: str
@@ -25,7 +24,20 @@ class Message:
     occurred_at: datetime
     person: UUID | None
     key: PersonKey | None = field(repr=False)
-    body: bytes | None = field(repr=False)
+    rendered: Rendered | None = field(repr=False)
+    word: str | None = None
+    """Which rendering it is; None: the envelope as the log keeps it."""
+
+    def sealed(self) -> bytes:
+        """A rendering as it is kept: it opens at this event and this word only."""
+        assert self.rendered is not None
+        packed = self.rendered.pack()
+        return self.key.seal(packed, place(self.id, self.word)) if self.key else packed
+
+
+def place(event: UUID, word: str | None) -> bytes:
+    """Where the bytes of an event in a rendering are sealed."""
+    return event.bytes if word is None else event.bytes + word.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +59,12 @@ class Parcel:
     tries_of_round: int = 0
     first_try_at: datetime | None = None
     replay: bool = False
-
-    @property
-    def is_test(self) -> bool:
-        return self.message.type == TEST
+    test: bool = False
+    """Somebody wants to see whether it arrives: sent once, whatever state the endpoint is in."""
+    ordered: UUID | None = None
+    """The subject whose events this endpoint wants in order; None where it wants no order."""
+    out_of_order: bool = False
+    batch: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,8 @@ class Try:
     tombstone: bool
     response: bytes | None = field(repr=False)
     """Headers and body in clear (`response.pack`); None when there is nothing worth keeping."""
+    request: bytes | None = field(default=None, repr=False)
+    """The headers as sent, secrets masked, where they are more than every try has (`request.pack`)."""
 
     @property
     def succeeded(self) -> bool:
@@ -82,10 +98,9 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """No further try; it waits among the dead letters. `disables` its endpoint when the receiver said 410."""
+    """No further try; it waits among the dead letters."""
 
     reason: str
-    disables: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +125,9 @@ Outcome = Delivered | Again | Dead | Closed | Kept | Left
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a parcel; `tried` is None when nothing was sent."""
+    """What became of a parcel; `tried` is None when nothing was sent. `disables`: why its endpoint is disabled by it."""
 
     parcel: Parcel
     outcome: Outcome
     tried: Try | None = None
+    disables: Disabling | None = None

@@ -1,137 +1,191 @@
-"""One request to one endpoint: whether it may still be made, what it says, and what its answer comes to."""
+"""One request to one endpoint: whether it may still be made, and what its answer comes to."""
 
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+import orjson
+
 from offhook import ids
-from offhook.events.tombstone import tombstone
+from offhook.db import Database
 from offhook.outbound import Answer, NoAnswer, Outbound
 from offhook.privacy import Vault
-from offhook.webhooks import response
+from offhook.webhooks import claim_store, letter, response
+from offhook.webhooks.credentials import ClientCredentials
 from offhook.webhooks.directory import Directory, Endpoint
+from offhook.webhooks.letter import Letter
 from offhook.webhooks.parcel import Again, Closed, Dead, Kept, Left, Outcome, Parcel, Result, Try
 from offhook.webhooks.reach import Reaches
-from offhook.webhooks.schedule import Delivered, Progress, Refused, Spent, judge, next_try
+from offhook.webhooks.schedule import (
+    Delivered,
+    Progress,
+    Refused,
+    Spent,
+    TryAgain,
+    disabling,
+    judge,
+    next_try,
+)
+from offhook.webhooks.tokens import NoToken, Token, Tokens
 
-TIMEOUT_S = 10.0
-_MARGIN = timedelta(seconds=TIMEOUT_S + 2)
+LONGEST_TIMEOUT_S = 30.0
+_WRITING = timedelta(seconds=2)
 """A lease must outlast the request and the writing of its result, or another process sends the same again."""
 _TIMED_EVERY = 100
-USER_AGENT = "Offhook"
+
+Owns = Callable[[UUID], bool]
+
+
+class Carried(NamedTuple):
+    """What came of a request: a result for each of its parcels; `asked` is how long the receiver asked to be left alone."""
+
+    results: Sequence[Result]
+    asked: timedelta = timedelta()
 
 
 class Post:
     """Carries parcels to their endpoints."""
 
-    def __init__(self, directory: Directory, vault: Vault, outbound: Outbound, reaches: Reaches) -> None:
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        vault: Vault,
+        outbound: Outbound,
+        reaches: Reaches,
+        tokens: Tokens,
+        owns: Owns,
+    ) -> None:
+        """`owns`: whether this process may send to an endpoint that only one may send to."""
+        self._database = database
         self._directory = directory
         self._vault = vault
         self._outbound = outbound
         self._reaches = reaches
+        self._tokens = tokens
+        self._owns = owns
         self._dice = random.Random()  # noqa: S311  # jitter, not a secret
         self._count = 0
 
-    async def carry(self, parcel: Parcel) -> Result:
-        """Send it, unless its lease, its endpoint or its person forbid; what came of it."""
-        book = self._directory.known(parcel.tenant) or await self._directory.latest(parcel.tenant)
-        endpoint = book.endpoints.get(parcel.endpoint)
+    async def carry(self, parcels: Sequence[Parcel]) -> Carried:
+        """Send these in one request, unless their leases, their endpoint or their person forbid; what came of it."""
+        first = parcels[0]
+        book = self._directory.known(first.tenant) or await self._directory.latest(first.tenant)
+        endpoint = book.endpoints.get(first.endpoint)
         wall = datetime.now(UTC)
-        if parcel.leased_until - wall < _MARGIN:
-            return Result(parcel, Left())
         if endpoint is None:
-            return Result(parcel, Closed("endpoint_deleted"))
-        if not (endpoint.sendable or parcel.is_test):
-            return Result(parcel, Kept())
-        return await self._send(parcel, endpoint, wall)
+            return Carried([Result(parcel, Closed("endpoint_deleted")) for parcel in parcels])
+        lasts = min(parcel.leased_until for parcel in parcels) - wall
+        if lasts < timedelta(seconds=endpoint.settings.timeout_s) + _WRITING or not self._may_send(endpoint):
+            return Carried([Result(parcel, Left()) for parcel in parcels])
+        if not (endpoint.sendable or first.test):
+            return Carried([Result(parcel, Kept()) for parcel in parcels])
+        if endpoint.settings.batch and first.batch is None and not first.test:
+            parcels = await self._bound(parcels)
+        return await self._send(parcels, endpoint, wall)
 
-    async def _send(self, parcel: Parcel, endpoint: Endpoint, wall: datetime) -> Result:
-        message = parcel.message
-        body = message.body
-        if message.person is not None and self._vault.was_shredded(message.person):
-            body = None
-        buried = body is None
-        if body is None:
-            body = _tombstone(parcel)
-        timestamp = int(wall.timestamp())
-        heading = Heading(message.shown_id, timestamp, parcel.delivery, parcel.tries, parcel.replay, buried)
+    def _may_send(self, endpoint: Endpoint) -> bool:
+        return not endpoint.settings.needs_owner or self._owns(endpoint.id)
+
+    async def _bound(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """The parcels as a batch, in the order of their events; from now on they travel together or not at all."""
+        batch, fence = ids.new(), max(parcel.fence for parcel in parcels) + 1
+        async with self._database.engine_each() as tx:
+            await claim_store.bind(tx, batch, fence, [parcel.delivery for parcel in parcels])
+        in_order = sorted(parcels, key=lambda parcel: parcel.message.id)
+        return [replace(parcel, batch=batch, fence=fence) for parcel in in_order]
+
+    async def _send(self, parcels: Sequence[Parcel], endpoint: Endpoint, wall: datetime) -> Carried:
+        token = await self._token(parcels[0], endpoint)
+        if isinstance(token, NoToken):
+            tried = [_not_sent(parcel, wall, token) for parcel in parcels]
+            again = TryAgain(token.code)
+            return Carried([Result(one.parcel, self._later(one, endpoint, again), one) for one in tried])
+        proof = token.headers if token else endpoint.proof
+        erased = {p for parcel in parcels if (p := parcel.message.person) and self._vault.was_shredded(p)}
+        said = letter.write(endpoint, parcels, wall, proof=proof, erased=erased)
         answer = await self._outbound.post(
             endpoint.url,
-            body,
-            heading.headers(endpoint.signer.sign(message.shown_id, timestamp, body)),
-            timeout_s=TIMEOUT_S,
-            reach=self._reaches.of(parcel.tenant),
-            timed=self._is_timed(parcel),
+            said.body,
+            said.headers,
+            timeout_s=endpoint.settings.timeout_s,
+            reach=self._reaches.of(parcels[0].tenant),
+            identity=endpoint.proofs.identity,
+            timed=self._is_timed(parcels[0]),
         )
-        tried = _tried(parcel, answer, wall, tombstone=buried)
-        return Result(parcel, self._outcome(tried, answer), tried)
+        if token and isinstance(answer, Answer) and answer.status == 401:
+            self._tokens.forget(endpoint.id, token)
+        return self._judged(parcels, endpoint, said, answer, wall, renewed=token is not None)
+
+    async def _token(self, parcel: Parcel, endpoint: Endpoint) -> Token | NoToken | None:
+        """The endpoint's access token; None where it wants none."""
+        credentials = endpoint.proofs.credentials
+        if not isinstance(credentials, ClientCredentials):
+            return None
+        return await self._tokens.bearer(parcel.tenant, endpoint.id, credentials, self._reaches.of(parcel.tenant))
 
     def _is_timed(self, parcel: Parcel) -> bool:
         """Whether the time is split: of every retry, where somebody will ask why, and of a sample of the rest."""
         self._count += 1
-        return parcel.tries > 0 or parcel.is_test or self._count % _TIMED_EVERY == 0
+        return parcel.tries > 0 or parcel.test or self._count % _TIMED_EVERY == 0
 
-    def _outcome(self, tried: Try, answer: Answer | NoAnswer) -> Outcome:
-        parcel = tried.parcel
+    def _judged(
+        self,
+        parcels: Sequence[Parcel],
+        endpoint: Endpoint,
+        said: Letter,
+        answer: Answer | NoAnswer,
+        wall: datetime,
+        *,
+        renewed: bool,
+    ) -> Carried:
+        """`renewed`: a 401 means that the token was over, and the next try bears another."""
         now = datetime.now(UTC)
-        match judge(answer, now):
-            case Delivered() as delivered:
-                return delivered
-            case _ if parcel.is_test:
+        verdict = judge(answer, now, endpoint.final)
+        disables = disabling(answer)
+        results = []
+        for parcel in parcels:
+            tried = _tried(parcel, answer, wall, said)
+            outcome = self._outcome(tried, endpoint, verdict)
+            if renewed and tried.status_code == 401 and not parcel.tries_of_round and isinstance(outcome, Again):
+                outcome = Again(now + parcel.offset)
+            results.append(Result(parcel, outcome, tried, disables))
+        return Carried(results, verdict.retry_after if isinstance(verdict, TryAgain) else timedelta())
+
+    def _outcome(self, tried: Try, endpoint: Endpoint, verdict: Delivered | TryAgain | Refused) -> Outcome:
+        match verdict:
+            case Delivered():
+                return verdict
+            case _ if tried.parcel.test:
                 return Closed("test_failed")
-            case Refused(why, disables):
-                return Dead(why, disables)
+            case Refused(why):
+                return Dead(why)
             case again:
-                so_far = Progress(parcel.tries_of_round + 1, parcel.first_try_at or tried.at, now + parcel.offset)
-                due = next_try(so_far, self._dice, retry_after=again.retry_after)
-                return Dead(due.reason) if isinstance(due, Spent) else Again(due)
+                return self._later(tried, endpoint, again)
+
+    def _later(self, tried: Try, endpoint: Endpoint, again: TryAgain) -> Outcome:
+        parcel = tried.parcel
+        if parcel.test:
+            return Closed("test_failed")
+        now = datetime.now(UTC) + parcel.offset
+        so_far = Progress(parcel.tries_of_round + 1, parcel.first_try_at or tried.at, now)
+        due = next_try(so_far, self._dice, endpoint.schedule, again.retry_after)
+        return Dead(due.reason) if isinstance(due, Spent) else Again(due)
 
 
-class Heading(NamedTuple):
-    """What a try's headers tell, but for the signature."""
-
-    webhook_id: str
-    timestamp: int
-    delivery: UUID
-    n: int
-    replay: bool
-    tombstone: bool
-
-    def headers(self, signature: str) -> dict[str, str]:
-        """Every header that is ours."""
-        headers = {
-            "content-type": "application/json",
-            "user-agent": USER_AGENT,
-            "webhook-id": self.webhook_id,
-            "webhook-timestamp": str(self.timestamp),
-            "webhook-signature": signature,
-            "offhook-delivery-id": ids.show("dlv", self.delivery),
-            "offhook-try": str(self.n),
-        }
-        if self.replay:
-            headers["offhook-replay"] = "1"
-        if self.tombstone:
-            headers["offhook-tombstone"] = "1"
-        return headers
+def _not_sent(parcel: Parcel, wall: datetime, why: NoToken) -> Try:
+    """A try that ended before the receiver was asked: there was nothing to prove us with."""
+    timing: tuple[float | None, ...] = (None, None, None, None, 0.0)
+    return Try(parcel, wall + parcel.offset, wall, None, why.code, why.text, timing, False, None)
 
 
-def _tombstone(parcel: Parcel) -> bytes:
-    message = parcel.message
-    return tombstone(
-        message.id,
-        message.type,
-        message.subject_type,
-        message.subject_shown_id,
-        message.sequence,
-        message.occurred_at,
-        parcel.tenant,
-    )
-
-
-def _tried(parcel: Parcel, answer: Answer | NoAnswer, wall: datetime, *, tombstone: bool) -> Try:
+def _tried(parcel: Parcel, answer: Answer | NoAnswer, wall: datetime, said: Letter) -> Try:
     answered = None if isinstance(answer, NoAnswer) else answer
     code, text = _error(answer)
+    buried = parcel.delivery in said.buried
     return Try(
         parcel=parcel,
         at=wall + parcel.offset,
@@ -140,9 +194,10 @@ def _tried(parcel: Parcel, answer: Answer | NoAnswer, wall: datetime, *, tombsto
         error_code=code,
         error_text=text,
         timing_ms=answer.timing_ms,
-        tombstone=tombstone,
+        tombstone=buried,
         # A receiver may answer with what it knows of the person, and there is no key left to seal that under.
-        response=response.pack(answered) if answered and not tombstone else None,
+        response=response.pack(answered) if answered and not buried else None,
+        request=orjson.dumps(said.shown) if said.shown is not None else None,
     )
 
 

@@ -17,10 +17,11 @@ from offhook.db import Database, EngineTx, Tenant
 from offhook.errors import is_away
 from offhook.log import get, place_of
 from offhook.privacy import Vault
-from offhook.webhooks import lane_store
+from offhook.webhooks import outcome_store
 from offhook.webhooks.directory import Directory
-from offhook.webhooks.endings import Endings, sealed_response
-from offhook.webhooks.parcel import Again, Left, Result, Try
+from offhook.webhooks.endings import Endings, sealed
+from offhook.webhooks.outcome_store import Written
+from offhook.webhooks.parcel import Again, Closed, Dead, Left, Result, Try
 from offhook.webhooks.schedule import Delivered
 
 BATCH = 500
@@ -44,6 +45,8 @@ class Recorder:
         self._task: asyncio.Task[None] | None = None
         self._all_in = asyncio.Event()
         self.recorded: Callable[[Sequence[Result]], None] = lambda _: None
+        self.followed: Callable[[], None] = lambda: None
+        """Told when what waited for an earlier event may be claimed."""
         self.expecting: Callable[[], bool] = lambda: True
         """Whether more results are under way, so that it is worth waiting for company."""
 
@@ -99,6 +102,7 @@ class Recorder:
         for tenant, results in _by_tenant(self._changing_more(batch)).items():
             async with self._database.transaction(tenant) as tx:
                 await self._endings.conclude(tx, results)
+        await self._let_follow(batch)
 
     async def _settle(self, results: Sequence[Result]) -> None:
         fences: dict[int, list[Result]] = defaultdict(list)
@@ -112,13 +116,25 @@ class Recorder:
                 tried = [self._row(tx, result, result.tried) for result in group if result.tried]
                 left = [result.parcel.delivery for result in group if not result.tried]
                 if tried:
-                    await lane_store.settle(tx, fence, tried)
+                    await outcome_store.settle(tx, fence, tried)
                 if left:
-                    await lane_store.give_back(tx, fence, left)
+                    await outcome_store.give_back(tx, fence, left)
 
-    def _row(self, tx: EngineTx, result: Result, tried: Try) -> tuple[Try, bytes | None, Again | None]:
+    def _row(self, tx: EngineTx, result: Result, tried: Try) -> tuple[Written, Again | None]:
         later = result.outcome if isinstance(result.outcome, Again) else None
-        return tried, sealed_response(self._vault, tx, tried), later
+        return sealed(self._vault, tx, tried), later
+
+    async def _let_follow(self, results: Sequence[Result]) -> None:
+        """What was sent in order has ended: the next event of its subject may go."""
+        ended = {
+            (result.parcel.endpoint, result.parcel.ordered)
+            for result in results
+            if result.parcel.ordered and isinstance(result.outcome, Delivered | Dead | Closed)
+        }
+        if ended:
+            async with self._database.engine_each() as tx:
+                await outcome_store.let_follow(tx, sorted(ended))
+            self.followed()
 
     def _changing_more(self, batch: Sequence[Result]) -> list[Result]:
         # In the order in which they came, for that is what the health of an endpoint is judged by.
@@ -135,7 +151,7 @@ class Recorder:
 
 def _is_more(result: Result, troubled: Collection[UUID]) -> bool:
     if isinstance(result.outcome, Delivered):
-        return result.parcel.endpoint in troubled
+        return result.parcel.endpoint in troubled or result.disables is not None
     return not isinstance(result.outcome, Left)
 
 

@@ -35,3 +35,8 @@ def unpack(packed: bytes) -> Response:
 def place(delivery: UUID, n: int) -> bytes:
     """Where the response of a try is sealed, so that it opens nowhere else."""
     return b"response:" + delivery.bytes + n.to_bytes(2, "big")
+
+
+def place_of_request(delivery: UUID, n: int) -> bytes:
+    """Where the headers that a try sent are sealed."""
+    return b"request:" + delivery.bytes + n.to_bytes(2, "big")

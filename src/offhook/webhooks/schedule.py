@@ -15,9 +15,13 @@ from typing import Literal
 
 from offhook.outbound import Answer, NoAnswer
 
+Disabling = Literal["gone", "asked_by_receiver"]
+
 LONGEST_LIFE = timedelta(hours=48)
 LONGEST_RETRY_AFTER = timedelta(days=1)
 MOST_TRIES = 50
+BUSY = frozenset({429, 502, 503, 504})
+"""Answers that ask us to slow down."""
 _JITTER = 0.1
 _NOTHING = timedelta()
 _SECONDS = re.compile(r"[0-9]+")
@@ -85,16 +89,16 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Never. `disables`: the receiver is gone for every other delivery too."""
+    """Never."""
 
     why: str
-    disables: bool
 
 
 def judge(outcome: Answer | NoAnswer, wall: datetime, final: Collection[int] = ()) -> Delivered | TryAgain | Refused:
     """What a try came to. `final` lists the 4xx that this endpoint means for good; `wall` is the real clock.
 
-    Any 2xx is delivered. 410 is final and disables. All else is tried again, a redirect too: nobody follows it.
+    Any 2xx is delivered. Final are 410, what is listed, and what the receiver asks to be spared
+    (`webhook-delivery: abort-message`). All else is tried again, a redirect too: nobody follows it.
     """
     if isinstance(outcome, NoAnswer):
         return TryAgain(outcome.code)
@@ -103,10 +107,25 @@ def judge(outcome: Answer | NoAnswer, wall: datetime, final: Collection[int] = (
         return Delivered()
     why = f"http_{status}"
     if status == 410 or (400 <= status < 500 and status in final):
-        return Refused(why, disables=status == 410)
-    if status in (429, 503):
+        return Refused(why)
+    if _wish(outcome) == "abort-message":
+        return Refused("aborted_by_receiver")
+    if status in BUSY:
         return TryAgain(why, read_retry_after(outcome.headers.get("retry-after", ""), wall))
     return TryAgain(why)
+
+
+def disabling(outcome: Answer | NoAnswer) -> Disabling | None:
+    """Why nothing more is to be sent to this receiver: it said 410, or `webhook-delivery: disable`, whatever its status."""
+    if isinstance(outcome, NoAnswer):
+        return None
+    if outcome.status == 410:
+        return "gone"
+    return "asked_by_receiver" if _wish(outcome) == "disable" else None
+
+
+def _wish(answer: Answer) -> str:
+    return answer.headers.get("webhook-delivery", "").strip().lower()
 
 
 def read_retry_after(text: str, wall: datetime) -> timedelta:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -17,29 +18,45 @@ from weakref import WeakValueDictionary
 from offhook.db import Tenant, Wakeups
 from offhook.errors import Unavailable
 from offhook.log import get, place_of
-from offhook.webhooks import counts, lane_store
+from offhook.webhooks import counts, outcome_store
+from offhook.webhooks.claim_store import Waiting
 from offhook.webhooks.claims import Claim, Claims
+from offhook.webhooks.directory import Directory, Endpoint
+from offhook.webhooks.lane import Load
+from offhook.webhooks.owners import Owners
 from offhook.webhooks.parcel import Left, Parcel, Result
-from offhook.webhooks.post import TIMEOUT_S, Post
-from offhook.webhooks.queues import Queues, Waiting
+from offhook.webhooks.post import LONGEST_TIMEOUT_S, Post
+from offhook.webhooks.queues import Queues
 from offhook.webhooks.recorder import Recorder
+from offhook.webhooks.schedule import BUSY
 
 LOOK_S = 1.0
 CAPACITY = 2000
 _QUICK_MS = 1000.0
-_BUSY_ANSWERS = frozenset({429, 502, 503, 504})
 
 
 class Sender:
     """Sends what it is offered and what is due. Any number of processes may run one; leases keep them apart."""
 
-    def __init__(self, wakeups: Wakeups, claims: Claims, post: Post, recorder: Recorder, *, in_flight: int) -> None:
-        """`in_flight` bounds the requests under way at once."""
+    def __init__(
+        self,
+        wakeups: Wakeups,
+        directory: Directory,
+        owners: Owners,
+        claims: Claims,
+        post: Post,
+        recorder: Recorder,
+        *,
+        in_flight: int,
+    ) -> None:
+        """`in_flight` bounds the requests under way at once to endpoints that answer quickly, and those to slow ones."""
+        self._directory = directory
+        self._owners = owners
         self._claims = claims
         self._post = post
         self._recorder = recorder
-        self._in_flight = in_flight
-        self._queues = Queues(CAPACITY)
+        self._queues = Queues(CAPACITY, in_flight=in_flight, clock=time.perf_counter, later=_later)
+        self._queues.on_due = self._start_carriers
         self._carriers: set[asyncio.Task[None]] = set()
         self._open: Counter[Tenant] = Counter()
         self._recorded = asyncio.Event()
@@ -53,22 +70,33 @@ class Sender:
         """Told the milliseconds from the commit of an event (or the claim of its delivery) to its request."""
         recorder.recorded = self._forget
         recorder.expecting = lambda: bool(self._carriers)
+        recorder.followed = self.wake
         wakeups.hear("due", lambda _: self.wake())
+        wakeups.hear("endpoints", lambda _: self._look_at_owners())
         wakeups.on_reconnect(self._look_anew)
 
     def wake(self) -> None:
         """Look for due deliveries now instead of at the next look."""
         self._awake.set()
 
-    def room(self, endpoint: UUID) -> int:
-        """How many more parcels for this endpoint fit into memory."""
-        return self._queues.room(endpoint)
+    def room(self, endpoint: Endpoint) -> int:
+        """How many more parcels for this endpoint fit into memory; none when another process alone sends to it."""
+        if endpoint.settings.needs_owner and not self._owners.owns(endpoint.id):
+            return 0
+        return self._queues.room(endpoint.id)
 
     def offer(self, parcels: Sequence[Parcel]) -> None:
         """Send these, which are leased to this process and committed. Returns at once."""
         self._open.update(parcel.tenant for parcel in parcels)
+        for endpoint in {parcel.endpoint: parcel.tenant for parcel in parcels}.items():
+            self._follow(*endpoint)
         self._queues.put(parcels, time.perf_counter())
         self._start_carriers()
+
+    def _follow(self, endpoint: UUID, tenant: Tenant) -> None:
+        book = self._directory.known(tenant)
+        if book and (known := book.endpoints.get(endpoint)):
+            self._queues.follow(tenant, endpoint, known.settings)
 
     def watch(self, delivery: UUID) -> asyncio.Future[None]:
         """Done when this process has written a result of that delivery. Ask before it is sent, and keep the future."""
@@ -80,6 +108,7 @@ class Sender:
             while True:
                 self._awake.clear()
                 try:
+                    await self._share()
                     claim = await self._claim(None)
                 except Unavailable as failure:
                     get("webhooks").warning("look_put_off", why=failure.code)
@@ -112,20 +141,47 @@ class Sender:
     @property
     def ahead(self) -> LiteralString:
         """Held deliveries wait for nobody's clock."""
-        return lane_store.AHEAD
+        return outcome_store.AHEAD
 
     async def _claim(self, tenant: Tenant | None) -> Claim:
         # One at a time: a claim passes over rows that another has locked, and would find nothing where there is something.
         async with self._claiming:
-            claim = await self._claims.claim(tenant, self._queues.room, but=() if tenant else self.driven)
+            if tenant:
+                await self._owners.take(tenant)
+            room = self._room_driven if tenant else self._room_of
+            claim = await self._claims.claim(tenant, room, but=() if tenant else self.driven)
             self._short = claim.short
+            for theirs in {parcel.tenant for parcel in claim.parcels}:
+                await self._directory.latest(theirs)
             self.offer(claim.parcels)
         return claim
 
+    def _room_of(self, waiting: Waiting) -> int | None:
+        if waiting.owned and not self._owners.owns(waiting.endpoint):
+            return None
+        return self._queues.room(waiting.endpoint)
+
+    def _room_driven(self, waiting: Waiting) -> int | None:
+        # A step of the clock is as long as any wait, so whoever steps it waits for no breaker.
+        self._queues.forgive(waiting.endpoint)
+        return self._room_of(waiting)
+
+    async def _share(self) -> None:
+        if self._owners.is_due:
+            for endpoint in await self._owners.look():
+                self._give_back(self._queues.empty_of(endpoint))
+
+    def _look_at_owners(self) -> None:
+        self._owners.look_soon()
+        self.wake()
+
+    def _give_back(self, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            self._recorder.take(Result(parcel, Left()))
+
     def _look_anew(self) -> None:
         # The word that a person was erased may have been missed: what is in memory goes back, and is claimed with its key.
-        for parcel in self._queues.empty():
-            self._recorder.take(Result(parcel, Left()))
+        self._give_back(self._queues.empty())
         self.wake()
 
     async def _sleep(self) -> None:
@@ -135,21 +191,22 @@ class Sender:
             return
 
     async def _finish(self) -> None:
-        for parcel in self._queues.empty():
-            self._recorder.take(Result(parcel, Left()))
+        self._give_back(self._queues.empty())
         try:
-            async with asyncio.timeout(TIMEOUT_S + LOOK_S):
+            async with asyncio.timeout(LONGEST_TIMEOUT_S + LOOK_S):
                 await self._until(lambda: not self._queues.held)
         except TimeoutError:
             get("webhooks").warning("stopped_before_recorded", results=self._queues.held)
+        with suppress(Unavailable):
+            await self._owners.leave()
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
             await self._recorded.wait()
 
     def _start_carriers(self) -> None:
-        while len(self._carriers) < self._in_flight and (waiting := self._queues.take()):
-            task = asyncio.create_task(self._carry(waiting))
+        while load := self._queues.take():
+            task = asyncio.create_task(self._carry(load))
             self._carriers.add(task)
             task.add_done_callback(self._carried)
 
@@ -158,24 +215,33 @@ class Sender:
         if not self._carriers:
             self._recorder.all_in()
 
-    async def _carry(self, waiting: Waiting | None) -> None:
-        """Carry this parcel, then whichever's turn it is, until nothing may be sent."""
-        while waiting:
-            parcel, since = waiting
+    async def _carry(self, load: Load | None) -> None:
+        """Carry this load, then whichever's turn it is, until nothing may be sent."""
+        while load:
+            parcels, since = load
             self.on_sent((time.perf_counter() - since) * 1000)
             try:
-                result = await self._post.carry(parcel)
+                carried = await self._post.carry(parcels)
             except Exception as failure:
                 # Nothing was decided about it: it is sent when its lease has run out, and not at once, lest it fail in a loop.
                 get("webhooks").error("carry_failed", error=type(failure).__name__, at=place_of(failure))
-                self._queues.answered(parcel, quickly=False)
-                self._forget([Result(parcel, Left())])
+                self._queues.answered(parcels[0].endpoint, quickly=False)
+                self._forget([Result(parcel, Left()) for parcel in parcels])
             else:
-                self._queues.answered(parcel, quickly=_was_quick(result))
-                counts.results[type(result.outcome)].inc()
-                self._recorder.take(result)
-            waiting = self._queues.take()
+                self._learn(carried.results[0], carried.asked)
+                for result in carried.results:
+                    counts.results[type(result.outcome)].inc()
+                    self._recorder.take(result)
+            load = self._queues.take()
             self._start_carriers()
+
+    def _learn(self, result: Result, asked: timedelta) -> None:
+        """What this request says about its endpoint."""
+        endpoint, tried = result.parcel.endpoint, result.tried
+        self._queues.answered(endpoint, quickly=_was_quick(result))
+        self._follow(endpoint, result.parcel.tenant)
+        if tried is not None:
+            self._give_back(self._queues.judged(endpoint, delivered=tried.succeeded, asked_s=asked.total_seconds()))
 
     def _forget(self, results: Sequence[Result]) -> None:
         self._queues.recorded(len(results))
@@ -195,14 +261,13 @@ class Sender:
                 watched.set_result(None)
 
 
+def _later(seconds: float, act: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, act)
+
+
 def _was_quick(result: Result) -> bool:
     tried = result.tried
     if tried is None:
         return True
     total = tried.timing_ms[-1]
-    return (
-        tried.status_code is not None
-        and tried.status_code not in _BUSY_ANSWERS
-        and total is not None
-        and total < _QUICK_MS
-    )
+    return tried.status_code is not None and tried.status_code not in BUSY and total is not None and total < _QUICK_MS

@@ -12,7 +12,7 @@ from offhook.db import EngineTx, Tenant, Tx
 from offhook.webhooks.health import Health
 
 _COLUMNS = (
-    "id, external_id, url, events, description, secret, status, status_reason, failures_in_row, failing_since,"
+    "id, external_id, url, events, description, settings, needs_owner, secret, status, status_reason, failures_in_row, failing_since,"
     " last_success_at, metadata, created_at, updated_at, version"
 )
 
@@ -26,6 +26,8 @@ class EndpointRow:
     url: str
     events: list[str]
     description: str
+    settings: dict[str, Any]
+    needs_owner: bool
     secret: bytes = field(repr=False)
     status: str
     status_reason: str | None = None
@@ -43,7 +45,8 @@ async def insert(tx: Tx, row: EndpointRow) -> bool:
     return bool(
         await tx.count(
             f"insert into endpoint (workspace_id, environment, {_COLUMNS}) values (%(ws)s, %(env)s, %(id)s, %(external_id)s, %(url)s,"
-            " %(events)b, %(description)s, %(secret)b, %(status)s, null, 0, null, null, %(metadata)s, %(at)s, %(at)s, 1)"
+            " %(events)b, %(description)s, %(settings)s, %(needs_owner)s, %(secret)b, %(status)s, null, 0, null, null, %(metadata)s,"
+            " %(at)s, %(at)s, 1)"
             " on conflict (workspace_id, environment, external_id) do nothing",
             {
                 **tx.keys,
@@ -52,6 +55,8 @@ async def insert(tx: Tx, row: EndpointRow) -> bool:
                 "url": row.url,
                 "events": row.events,
                 "description": row.description,
+                "settings": Jsonb(row.settings),
+                "needs_owner": row.needs_owner,
                 "secret": row.secret,
                 "status": row.status,
                 "metadata": Jsonb(row.metadata),
@@ -97,7 +102,8 @@ async def update(tx: Tx, row: EndpointRow) -> bool:
     return bool(
         await tx.count(
             "update endpoint set external_id = %(external_id)s, url = %(url)s, events = %(events)b, description = %(description)s,"
-            " secret = %(secret)b, status = %(status)s, status_reason = %(reason)s, failures_in_row = %(failures)s,"
+            " settings = %(settings)s, needs_owner = %(needs_owner)s, secret = %(secret)b,"
+            " status = %(status)s, status_reason = %(reason)s, failures_in_row = %(failures)s,"
             " failing_since = %(since)s, metadata = %(metadata)s, updated_at = %(now)s, version = version + 1"
             " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s and not exists (select from endpoint o"
             "  where o.workspace_id = %(ws)s and o.environment = %(env)s and o.external_id = %(external_id)s and o.id <> %(id)s)",
@@ -108,6 +114,8 @@ async def update(tx: Tx, row: EndpointRow) -> bool:
                 "url": row.url,
                 "events": row.events,
                 "description": row.description,
+                "settings": Jsonb(row.settings),
+                "needs_owner": row.needs_owner,
                 "secret": row.secret,
                 "status": row.status,
                 "reason": row.status_reason,
@@ -173,13 +181,14 @@ class Listed:
     events: list[str]
     status: str
     failures_in_row: int
+    settings: dict[str, Any]
     secret: bytes = field(repr=False)
 
 
 async def read_all(tx: EngineTx, tenant: Tenant) -> tuple[int, list[Listed]]:
     """The tenant's generation and endpoints, as of one instant."""
     rows = await tx.rows(
-        "select g.generation, e.id, e.url, e.events, e.status, e.failures_in_row, e.secret from (select coalesce((select generation"
+        "select g.generation, e.id, e.url, e.events, e.status, e.failures_in_row, e.settings, e.secret from (select coalesce((select generation"
         " from endpoint_generation where workspace_id = %(ws)s and environment = %(env)s), 0) as generation) g"
         " left join endpoint e on e.workspace_id = %(ws)s and e.environment = %(env)s",
         {"ws": tenant.workspace, "env": tenant.environment},

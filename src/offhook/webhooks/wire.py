@@ -1,26 +1,68 @@
 """Endpoints and replays as the API takes them, endpoints as it shows them."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from offhook import clock, ids
 from offhook.http import Wire
 from offhook.http.wire import Instant, Metadata
+from offhook.webhooks import credentials
+from offhook.webhooks.credentials_wire import CredentialsIn
+from offhook.webhooks.endpoint_settings import NAMES, EndpointSettings, settings_of
+from offhook.webhooks.masks import Mask
+from offhook.webhooks.proofs import Proofs
+from offhook.webhooks.rendering import Format, Names
+from offhook.webhooks.rotation import LONGEST_OVERLAP, USUAL_OVERLAP, Ring
+from offhook.webhooks.signing import NotASecret, SecondKey, Secret
 from offhook.webhooks.store import EndpointRow
 
 Held = Literal["send", "discard"]
+KeyKind = Literal["secret", "ed25519", "second_signature"]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Globs = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=100)]], Field(min_length=1, max_length=100)
 ]
 Text = Annotated[str, StringConstraints(max_length=1000)]
+Pem = Annotated[str, Field(max_length=65_536, repr=False)]
 
 
-class EndpointIn(Wire):
-    """Where to tell events, and which: `call.ended`, `lead.*`, `*`. Without `activate` it waits for its first test."""
+def _a_secret(text: str) -> str:
+    try:
+        Secret.parse(text)
+    except NotASecret as why:
+        raise PydanticCustomError("bad_secret", "{why}", {"why": f"{why}."}) from None
+    return text
+
+
+def _a_second_key(text: str) -> str:
+    try:
+        SecondKey.parse(text)
+    except NotASecret as why:
+        raise PydanticCustomError("bad_secret", "{why}", {"why": f"{why}."}) from None
+    return text
+
+
+SecretText = Annotated[str, StringConstraints(max_length=200), AfterValidator(_a_secret)]
+SecondKeyText = Annotated[str, StringConstraints(max_length=600), AfterValidator(_a_second_key)]
+
+
+class TlsIn(Wire):
+    """A client certificate with its key, a CA that alone is trusted for this receiver, or both, as PEM."""
+
+    certificate: Pem = ""
+    private_key: Pem = ""
+    ca: Pem = ""
+
+
+class EndpointIn(EndpointSettings):
+    """Where to tell events, and which: `call.ended`, `lead.*`, `*`. Without `activate` it waits for its first test.
+
+    A `secret` or a `second_signature_key` of another system goes on verifying; without them fresh ones are made.
+    `ed25519` adds a v1a signature to every message.
+    """
 
     url: Url
     events: Globs
@@ -28,19 +70,48 @@ class EndpointIn(Wire):
     external_id: Name | None = None
     metadata: Metadata = {}
     activate: bool = True
+    secret: Annotated[SecretText | None, Field(repr=False)] = None
+    ed25519: bool = False
+    second_signature_key: Annotated[SecondKeyText | None, Field(repr=False)] = None
+    authentication: CredentialsIn | None = None
+    tls: TlsIn | None = None
+
+    @property
+    def settings(self) -> EndpointSettings:
+        return EndpointSettings.model_validate(self.model_dump(include=set(NAMES), exclude_unset=True))
 
 
 class EndpointChange(Wire):
-    """What is to be different. An external id, a description and metadata can be cleared by null."""
+    """What is to be different. Null clears what can be absent, and takes a setting back to its default.
+
+    `masks`, `headers`, `retry`, `batch` and `second_signature` are merged, field by field.
+    """
 
     url: Url | None = None
     events: Globs | None = None
     description: Text | None = None
     external_id: Name | None = None
     metadata: Metadata | None = None
+    filter: str | None = None
+    format: Format | None = None
+    event_names: Names | None = None
+    masks: dict[str, Mask | None] | None = None
+    headers: dict[str, str | None] | None = None
+    second_signature: dict[str, Any] | None = None
+    retry: dict[str, Any] | None = None
+    timeout_s: int | None = None
+    disable_after_days: int | None = None
+    rate_limit_per_s: int | None = None
+    max_in_flight: int | None = None
+    ordering: Literal["none", "per_subject"] | None = None
+    batch: dict[str, Any] | None = None
+    ed25519: bool | None = None
+    second_signature_key: Annotated[SecondKeyText | None, Field(repr=False)] = None
+    authentication: CredentialsIn | None = None
+    tls: TlsIn | None = None
 
-    def settings(self) -> dict[str, Any]:
-        """Every field's new value, where it has one."""
+    def plain(self) -> dict[str, Any]:
+        """Every field that is a column of its own, where it has a new value."""
         cleared = {
             "external_id": self.external_id,
             "description": self.description or "",
@@ -48,6 +119,24 @@ class EndpointChange(Wire):
         }
         needed = {"url": self.url, "events": self.events}
         return {**cleared, **{name: value for name, value in needed.items() if value is not None}}
+
+    def patch(self) -> dict[str, Any]:
+        """What was sent of the settings."""
+        return self.model_dump(mode="json", include=set(NAMES), exclude_unset=True)
+
+
+class Rotation(Wire):
+    """Which key a new one replaces, for how long the old one still signs beside it, and the new one where you bring it."""
+
+    key: KeyKind = "secret"
+    overlap_s: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()))] = int(USUAL_OVERLAP.total_seconds())
+    secret: Annotated[str | None, Field(max_length=600, repr=False)] = None
+
+
+class TestIn(Wire):
+    """What to test with: `webhook.test`, or a sample of any event type."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "webhook.test"
 
 
 class Enabling(Wire):
@@ -72,8 +161,8 @@ class ReplaysIn(Wire):
     filter: ReplayFilter
 
 
-def endpoint_shown(row: EndpointRow) -> dict[str, Any]:
-    """The endpoint as the API shows it; its secret never."""
+def endpoint_shown(row: EndpointRow, proofs: Proofs) -> dict[str, Any]:
+    """The endpoint as the API shows it; its secrets never."""
     return {
         "id": ids.show("whe", row.id),
         "object": "webhook_endpoint",
@@ -85,11 +174,31 @@ def endpoint_shown(row: EndpointRow) -> dict[str, Any]:
         "status_reason": row.status_reason,
         "failures_in_row": row.failures_in_row,
         "failing_since": clock.show_or_null(row.failing_since),
+        **settings_of(row.settings).model_dump(mode="json"),
+        **_proofs_shown(proofs),
         "metadata": row.metadata,
         "version": row.version,
-        **_times(row.created_at, row.updated_at),
+        "created_at": clock.show(row.created_at),
+        "updated_at": clock.show(row.updated_at),
     }
 
 
-def _times(created_at: datetime, updated_at: datetime) -> dict[str, str]:
-    return {"created_at": clock.show(created_at), "updated_at": clock.show(updated_at)}
+def _proofs_shown(proofs: Proofs) -> dict[str, Any]:
+    keys, identity = proofs.keys, proofs.identity
+    return {
+        "ed25519_public_key": keys.signing_keys.newest.public if keys.signing_keys else None,
+        "retiring_keys": [*_retiring("secret", keys.secrets), *_retiring("ed25519", keys.signing_keys)]
+        + _retiring("second_signature", keys.second),
+        "authentication": credentials.shown(proofs.credentials),
+        "tls": identity
+        and {
+            "subject": identity.subject,
+            "expires_at": clock.show(identity.expires_at),
+            "client_certificate": bool(identity.certificate),
+            "own_ca": bool(identity.ca),
+        },
+    }
+
+
+def _retiring(kind: KeyKind, ring: Ring[Any] | None) -> list[dict[str, str]]:
+    return [{"key": kind, "expires_at": clock.show(one.expires_at)} for one in ring.retiring] if ring else []

@@ -492,6 +492,8 @@ create table endpoint (
   url              text not null,
   events           text[] not null,
   description      text not null default '',
+  settings         jsonb not null default '{}',
+  needs_owner      boolean not null default false,
   secret           bytea not null,
   status           text not null check (status in ('pending_test', 'active', 'failing', 'paused', 'disabled')),
   status_reason    text,
@@ -504,6 +506,23 @@ create table endpoint (
   version          int not null default 1,
   primary key (workspace_id, environment, id),
   unique (workspace_id, environment, external_id)
+) with (fillfactor = 60);
+create index endpoint_needs_owner on endpoint (id) where needs_owner;
+
+-- owner: webhooks
+-- Which process alone sends to an endpoint that bounds or orders what it gets. A lease; `sender` tells who is alive.
+create table endpoint_owner (
+  workspace_id  uuid not null,
+  environment   text not null,
+  endpoint_id   uuid primary key,
+  sender_id     uuid not null,
+  leased_until  timestamptz not null
+) with (fillfactor = 60);
+
+-- owner: webhooks
+create table sender (
+  id          uuid primary key,
+  seen_until  timestamptz not null
 ) with (fillfactor = 60);
 
 -- owner: webhooks
@@ -528,10 +547,24 @@ create table delivery (
   type          text not null,
   subject_id    uuid not null,
   sequence      int not null,
+  rendering     text,
   primary key (workspace_id, environment, written_at, id)
 ) partition by range (written_at);
 create index delivery_id on delivery (id);
 create index delivery_endpoint on delivery (workspace_id, environment, endpoint_id, written_at);
+
+-- owner: webhooks
+-- The bytes of an event for endpoints that want it otherwise than as the log keeps it; sealed as the event is.
+create table rendering (
+  workspace_id  uuid not null,
+  environment   text not null,
+  written_at    timestamptz not null,
+  event_id      uuid not null,
+  word          text not null,
+  body          bytea not null,
+  primary key (workspace_id, environment, written_at, event_id, word)
+) partition by range (written_at);
+alter table rendering alter column body set storage external;
 
 -- owner: webhooks
 -- What is still open. Deleted when the delivery is delivered, dead or discarded, so claims stay flat for ever.
@@ -549,9 +582,18 @@ create table due (
   replay        boolean not null default false,
   held          boolean not null default false,
   leased_until  timestamptz,
-  fence         int not null default 0
+  fence         int not null default 0,
+  test          boolean not null default false,
+  rendering     text,
+  -- Set for an endpoint that wants the events of a subject in order: until when this one waits for those before it.
+  subject_id    uuid,
+  sequence      int,
+  ordered_until timestamptz,
+  batch_id      uuid
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 create index due_endpoint on due (endpoint_id, due_at);
+create index due_order on due (endpoint_id, subject_id, sequence) where subject_id is not null;
+create index due_batch on due (batch_id) where batch_id is not null;
 
 -- owner: webhooks
 create table try (
@@ -567,6 +609,8 @@ create table try (
   timing_ms         real[] not null,
   replay            boolean not null default false,
   tombstone         boolean not null default false,
+  batch_id          uuid,
+  request           bytea,
   response          bytea,
   primary key (workspace_id, environment, written_at, delivery_id, n)
 ) partition by range (written_at);
@@ -659,7 +703,7 @@ declare
   day date;
 begin
   perform pg_advisory_xact_lock(hashtext('offhook.make_partitions'));
-  foreach parent in array array['event', 'delivery', 'try'] loop
+  foreach parent in array array['event', 'rendering', 'delivery', 'try'] loop
     for day in select (current_date + i)::date from generate_series(-1, days) i loop
       if to_regclass(format('%I', parent || '_' || to_char(day, 'YYYYMMDD'))) is null then
         execute format('create table %I partition of %I for values from (%L) to (%L)',
@@ -708,7 +752,7 @@ begin
   end if;
   delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
   delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
-  delete from due; delete from dead_letter; delete from try; delete from delivery; delete from event; delete from event_once;
+  delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
   delete from subject;
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
   delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;
@@ -729,14 +773,15 @@ begin
     execute format('grant select, insert, update, delete on %I to offhook_app', name);
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
-                              'event', 'endpoint', 'endpoint_generation', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call',
+                              'event', 'rendering', 'endpoint', 'endpoint_generation', 'endpoint_owner', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call',
                               'provider_account', 'postback', 'import_chunk', 'target', 'slot'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);
   end loop;
 end $$;
 create policy lookup on api_key for select to current_user using (true);
-grant insert, update, delete on job, due, try to offhook_engine;
+grant insert, update, delete on job, due, try, endpoint_owner to offhook_engine;
+grant select, insert, update, delete on sender to offhook_engine;
 grant update on endpoint to offhook_engine;
 grant select, insert, update, delete on rate_bucket to offhook_engine;
 grant delete on idempotency, report_seen, postback to offhook_engine;

@@ -1,0 +1,195 @@
+"""The SQL of claiming: which endpoints have something due, and the leasing of it.
+
+Written so that no plan, however old, scans or hash-joins a whole table: see `lane_store`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import LiteralString, NamedTuple
+from uuid import UUID
+
+from offhook.db import EngineTx, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An endpoint that has something due. `ahead` is how far its environment's clock is ahead of the real one.
+
+    `owned`: only its owner may send to it. `in_order`: the events of a subject wait for one another.
+    """
+
+    tenant: Tenant
+    endpoint: UUID
+    ahead: timedelta
+    timeout_s: int
+    owned: bool
+    in_order: bool
+
+
+_AS_SET: LiteralString = (
+    " left join lateral (select needs_owner, (settings->>'timeout_s')::int as timeout_s, settings->>'ordering' = 'per_subject' as in_order"
+    "  from endpoint p where p.workspace_id = h.workspace_id and p.environment = h.environment and p.id = h.endpoint_id offset 0) p on true"
+)
+_WAITING: LiteralString = (
+    "select h.workspace_id, h.environment, h.endpoint_id, v.clock_offset, coalesce(p.timeout_s, 10), coalesce(p.needs_owner, false),"
+    " coalesce(p.in_order, false)"
+)
+WAITING = (
+    "with recursive head as ("
+    "  (select endpoint_id, workspace_id, environment, due_at from due order by endpoint_id, due_at limit 1)"
+    "  union all select n.* from head cross join lateral (select endpoint_id, workspace_id, environment, due_at from due"
+    "   where endpoint_id > head.endpoint_id order by endpoint_id, due_at limit 1) n)"
+    f" {_WAITING} from head h cross join lateral"
+    " (select clock_offset from environment e where e.workspace_id = h.workspace_id and e.environment = h.environment offset 0) v"
+    f"{_AS_SET} where h.due_at <= now() + v.clock_offset"
+)
+WAITING_OF_TENANT = (
+    f"{_WAITING} from environment v cross join lateral (select workspace_id, environment, id as endpoint_id from endpoint q"
+    "  where q.workspace_id = v.workspace_id and q.environment = v.environment offset 0) h"
+    " cross join lateral (select due_at from due d where d.endpoint_id = h.endpoint_id order by due_at limit 1) n"
+    f"{_AS_SET} where v.workspace_id = %(ws)s and v.environment = %(env)s and n.due_at <= now() + v.clock_offset"
+)
+
+
+async def waiting(tx: EngineTx, tenant: Tenant | None) -> list[Waiting]:
+    """The endpoints that have something due; of one tenant when one is named."""
+    if tenant is None:
+        rows = await tx.rows(WAITING)
+    else:
+        rows = await tx.rows(WAITING_OF_TENANT, {"ws": tenant.workspace, "env": tenant.environment})
+    return [Waiting(Tenant(workspace, environment), *rest) for workspace, environment, *rest in rows]
+
+
+class Claimed(NamedTuple):
+    """A due row that is ours until `leased_until`, with its event as stored and its person's wrapped key.
+
+    `body` is the log's own, or the rendering's where there is a `word`; None when that rendering is not kept any more.
+    """
+
+    delivery: UUID
+    endpoint: UUID
+    event: UUID
+    leased_until: datetime
+    fence: int
+    tries: int
+    tries_of_round: int
+    first_try_at: datetime | None
+    replay: bool
+    test: bool
+    word: str | None
+    ordered: UUID | None
+    batch: UUID | None
+    type: str
+    subject_type: str
+    subject: UUID
+    sequence: int
+    occurred_at: datetime
+    person: UUID | None
+    body: bytes | None
+    epoch: str | None
+    wrapped: bytes | None
+
+
+# The event is asked for by order and bound, not by equality alone: a plan made while the day's partition was empty would
+# else take any index that knows the tenant, and walk through all of its events once the partition is full.
+_WITH_EVENTS: LiteralString = (
+    " select u.delivery_id, u.endpoint_id, u.event_id, u.leased_until, u.fence, u.tries,"
+    "  case when u.first_try_at is null then 0 when not u.replay then u.tries else"
+    "   (select count(*) from try t where t.delivery_id = u.delivery_id and t.at >= u.first_try_at)::int end,"
+    "  u.first_try_at, u.replay, u.test, u.rendering, u.subject_id, u.batch_id, v.type, v.subject_type, v.subject_id, v.sequence, v.occurred_at,"
+    "  v.person_id, case when u.rendering is null then v.body else (select r.body from rendering r where r.workspace_id = u.workspace_id"
+    "   and r.environment = u.environment and r.written_at = u.event_at and r.event_id = u.event_id and r.word = u.rendering) end,"
+    "  k.epoch, k.wrapped"
+    " from u cross join lateral (select * from event e where e.workspace_id = u.workspace_id and e.environment = u.environment"
+    "   and e.written_at = u.event_at and e.id >= u.event_id order by e.id limit 1) v"
+    " left join lateral (select epoch, wrapped from person_key p where p.workspace_id = u.workspace_id and p.environment = u.environment"
+    "   and p.person_id = v.person_id and p.class = 'operational' offset 0) k on true"
+    " where v.id = u.event_id"
+)
+_FREE: LiteralString = "(leased_until is null or leased_until < now())"
+CLAIM = (
+    "with c as materialized (select x.delivery_id from unnest(%(endpoint)b::uuid[], %(room)b::int[], %(ahead)b::interval[]) e(id, room, ahead)"
+    "  cross join lateral (select delivery_id from due where endpoint_id = e.id and due_at <= now() + e.ahead"
+    f"   and {_FREE} order by due_at limit e.room for update skip locked) x),"
+    " u as (update due set leased_until = now() + (%(lease)b::interval[])[array_position(%(endpoint)b::uuid[], endpoint_id)],"
+    f"  fence = fence + 1 where delivery_id = any(array(select delivery_id from c)) returning *){_WITH_EVENTS}"
+)
+
+
+async def claim(tx: EngineTx, wanted: Sequence[tuple[Waiting, int, timedelta]]) -> list[Claimed]:
+    """Lease up to so many due rows of each endpoint for so long, oldest first; what others hold is passed over."""
+    rows = await tx.rows(
+        CLAIM,
+        {
+            "endpoint": [endpoint.endpoint for endpoint, _, _ in wanted],
+            "room": [room for _, room, _ in wanted],
+            "ahead": [endpoint.ahead for endpoint, _, _ in wanted],
+            "lease": [lease for _, _, lease in wanted],
+        },
+    )
+    return [Claimed._make(row) for row in rows]
+
+
+# What must wait for an earlier event of its subject is put off until it has waited long enough, so that it stands before
+# nobody; when the earlier one ends, `outcome_store.let_follow` brings it forward again. Only the owner comes here.
+CLAIM_IN_ORDER = (
+    "with c as materialized (select delivery_id, subject_id, sequence, ordered_until from due where endpoint_id = %(endpoint)s"
+    f"   and due_at <= now() + %(ahead)s and {_FREE} order by due_at, sequence limit %(look)s for update skip locked),"
+    " j as materialized (select c.*, exists (select from due p where p.endpoint_id = %(endpoint)s and p.subject_id = c.subject_id"
+    "   and p.sequence < c.sequence) as behind from c),"
+    " w as (update due set due_at = (select ordered_until from j where j.delivery_id = due.delivery_id)"
+    "   where delivery_id = any(array(select delivery_id from j where behind and ordered_until > now() + %(ahead)s))),"
+    " f as materialized (select delivery_id, behind from j where not behind or ordered_until <= now() + %(ahead)s"
+    "   order by sequence limit %(room)s),"
+    " u as (update due set leased_until = now() + %(lease)s, fence = fence + 1"
+    f"   where delivery_id = any(array(select delivery_id from f)) returning *){_WITH_EVENTS}"
+)
+_BEHIND: LiteralString = (
+    "select d.delivery_id from unnest(%(d)b::uuid[]) x(id) cross join lateral (select * from due where delivery_id = x.id offset 0) d"
+    " where exists (select from due p where p.endpoint_id = d.endpoint_id and p.subject_id = d.subject_id and p.sequence < d.sequence)"
+)
+
+
+async def claim_in_order(
+    tx: EngineTx, endpoint: Waiting, room: int, lease: timedelta
+) -> tuple[list[Claimed], frozenset[UUID]]:
+    """As `claim`, for one endpoint, but no event before an earlier one of its subject, unless it has waited its time.
+
+    With it, the deliveries that go before an earlier one.
+    """
+    rows = await tx.rows(
+        CLAIM_IN_ORDER,
+        {
+            "endpoint": endpoint.endpoint,
+            "ahead": endpoint.ahead,
+            "look": 4 * room,
+            "room": room,
+            "lease": lease,
+        },
+    )
+    claimed = [Claimed._make(row) for row in rows]
+    early = await tx.rows(_BEHIND, {"d": [row.delivery for row in claimed]}) if claimed else []
+    return claimed, frozenset(row[0] for row in early)
+
+
+REST_OF_BATCHES = (
+    "with c as materialized (select x.delivery_id from unnest(%(batch)b::uuid[]) b(id) cross join lateral"
+    f"  (select delivery_id from due where batch_id = b.id and {_FREE} for update skip locked) x),"
+    " u as (update due set leased_until = now() + %(lease)s, fence = fence + 1"
+    f"   where delivery_id = any(array(select delivery_id from c)) returning *){_WITH_EVENTS}"
+)
+
+
+async def claim_rest(tx: EngineTx, batches: Sequence[UUID], lease: timedelta) -> list[Claimed]:
+    """Lease what is left of these batches: they go together or not at all."""
+    rows = await tx.rows(REST_OF_BATCHES, {"batch": list(batches), "lease": lease})
+    return [Claimed._make(row) for row in rows]
+
+
+async def bind(tx: EngineTx, batch: UUID, fence: int, deliveries: Sequence[UUID]) -> None:
+    """Bind these rows, which are leased to us, into a batch: on every try they go together, under its id and one fence."""
+    await tx.run_now(
+        "update due set batch_id = %(batch)s, fence = %(fence)s where delivery_id = any(%(d)b::uuid[])",
+        {"batch": batch, "fence": fence, "d": list(deliveries)},
+    )

@@ -1,0 +1,188 @@
+"""How the owner of an endpoint wants to be told: each setting with its bounds and its default.
+
+Stored as the JSON of what differs from the defaults, so that a default of ours that changes one day reaches whoever
+never chose otherwise.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from offhook.expressions import Filter, NotAnExpression, compile_filter
+from offhook.http import Wire
+from offhook.webhooks.headers import header_fault
+from offhook.webhooks.masks import Mask, Masks
+from offhook.webhooks.rendering import Format, Names, Rendering
+from offhook.webhooks.schedule import DEFAULT, LONGEST_RETRY_AFTER, MOST_TRIES, Schedule
+from offhook.webhooks.signing import SecondSignature
+
+_PATH = re.compile(r"(call|visitor|lead|data)(\.[a-z0-9_]+)*")
+
+
+def _compiles(text: str) -> str:
+    try:
+        compile_filter(text)
+    except NotAnExpression as why:
+        raise PydanticCustomError("bad_filter", "{why}", {"why": str(why)}) from None
+    return text
+
+
+def _a_path(text: str) -> str:
+    if not _PATH.fullmatch(text):
+        raise PydanticCustomError(
+            "bad_path", "Name a place under call, visitor, lead or data, like call.caller_id or visitor.utm_source."
+        )
+    return text
+
+
+def _a_header_of_theirs(name: str) -> str:
+    fault = header_fault(name)
+    if name.lower().startswith("ce-"):
+        fault = "Headers that begin with ce- belong to CloudEvents; choose another name."
+    if fault:
+        raise PydanticCustomError("bad_header", "{why}", {"why": fault})
+    return name.lower()
+
+
+def _no_secret(headers: dict[str, str]) -> dict[str, str]:
+    if {"authorization", "cookie"} & headers.keys():
+        raise PydanticCustomError("bad_header", "Credentials are shown to nobody; set them as authentication instead.")
+    return headers
+
+
+FilterText = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_compiles)]
+Path = Annotated[str, StringConstraints(max_length=200), AfterValidator(_a_path)]
+HeaderName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_a_header_of_theirs)]
+HeaderValue = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[\x20-\x7e]*$")]
+
+
+class Retry(Wire):
+    """The waits before each try in seconds, the first included (more tries repeat the last), and which 4xx are final."""
+
+    gaps_s: Annotated[
+        list[Annotated[int, Field(ge=0, le=int(LONGEST_RETRY_AFTER.total_seconds()))]],
+        Field(min_length=1, max_length=MOST_TRIES),
+    ] = [int(gap.total_seconds()) for gap in DEFAULT.gaps]
+    tries: Annotated[int, Field(ge=1, le=MOST_TRIES)] = DEFAULT.tries
+    final_statuses: Annotated[list[Annotated[int, Field(ge=400, le=499)]], Field(max_length=100)] = []
+
+
+class SecondSignatureIn(Wire):
+    """A signature beside the standard one, for receivers that cannot change: in which header, of which form."""
+
+    header: HeaderName
+    style: Literal["timestamped_hex", "plain_hex"]
+    prefix: Annotated[str, StringConstraints(max_length=32)] = ""
+
+    @property
+    def form(self) -> SecondSignature:
+        return SecondSignature(self.header, self.style, self.prefix)
+
+    @model_validator(mode="after")
+    def _has_a_form(self) -> Self:
+        try:
+            _ = self.form
+        except ValueError as why:
+            raise PydanticCustomError("bad_prefix", "{why}", {"why": f"{why}."}) from None
+        return self
+
+
+class Batching(Wire):
+    """Several events in one request: so many at most, the first of them waiting so long at most."""
+
+    max_events: Annotated[int, Field(ge=1, le=100)] = 100
+    max_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 1000
+
+
+class EndpointSettings(Wire):
+    """Every setting beside where and of what. All have defaults."""
+
+    filter: FilterText | None = None
+    format: Format = "envelope"
+    event_names: Names = "offhook"
+    masks: Annotated[dict[Path, Mask], Field(max_length=50)] = {}
+    second_signature: SecondSignatureIn | None = None
+    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=20), AfterValidator(_no_secret)] = {}
+    retry: Retry = Retry()
+    timeout_s: Annotated[int, Field(ge=1, le=30)] = 10
+    disable_after_days: Annotated[int, Field(ge=1, le=30)] = 5
+    rate_limit_per_s: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    max_in_flight: Annotated[int, Field(ge=1, le=256)] | None = None
+    ordering: Literal["none", "per_subject"] = "none"
+    batch: Batching | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.batch and self.format == "cloudevents_binary":
+            raise PydanticCustomError(
+                "bad_batch", "A CloudEvent in binary form stands alone; choose cloudevents_structured for batches."
+            )
+        return self
+
+    @property
+    def needs_owner(self) -> bool:
+        """Whether one process alone may send to it: what is bounded or ordered must be so over all processes."""
+        return bool(self.rate_limit_per_s or self.max_in_flight or self.batch or self.ordering == "per_subject")
+
+    @property
+    def unmasks(self) -> bool:
+        """Whether it is told what others see masked."""
+        return "full" in self.masks.values()
+
+    def different(self) -> dict[str, Any]:
+        """What differs from the defaults, JSON-ready: what is stored."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(tuple(timedelta(seconds=gap) for gap in self.retry.gaps_s), self.retry.tries)
+
+    @property
+    def rendering(self) -> Rendering:
+        return Rendering(self.format, self.event_names, Masks.of(self.masks))
+
+    @property
+    def compiled(self) -> Filter | None:
+        return compile_filter(self.filter) if self.filter else None
+
+
+NAMES = tuple(EndpointSettings.model_fields)
+
+
+def patched(stored: Mapping[str, Any], sent: Mapping[str, Any]) -> EndpointSettings:
+    """The stored settings after a JSON merge patch (RFC 7396): null takes one back to its default. Raises Invalid."""
+    return EndpointSettings.read(_merged(stored, sent))
+
+
+def changed_settings(before: EndpointSettings, after: EndpointSettings) -> list[str]:
+    """The names of the settings that differ."""
+    return [name for name in NAMES if getattr(before, name) != getattr(after, name)]
+
+
+def _merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    after = dict(before)
+    for name, value in patch.items():
+        if value is None:
+            after.pop(name, None)
+        elif isinstance(value, Mapping):
+            known = after.get(name)
+            after[name] = _merged(known if isinstance(known, Mapping) else {}, value)
+        else:
+            after[name] = value
+    return after
+
+
+def settings_of(stored: Mapping[str, Any]) -> EndpointSettings:
+    """The settings that are stored so. Few differ, so they are read once."""
+    return _read(orjson.dumps(stored, option=orjson.OPT_SORT_KEYS))
+
+
+@lru_cache(10_000)
+def _read(stored: bytes) -> EndpointSettings:
+    return EndpointSettings.model_validate(orjson.loads(stored))

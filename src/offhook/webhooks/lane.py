@@ -1,0 +1,172 @@
+"""What waits for one endpoint in this process, and whether any of it may be sent now."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from offhook.db import Tenant
+from offhook.webhooks.breaker import CLOSED
+from offhook.webhooks.endpoint_settings import EndpointSettings
+from offhook.webhooks.parcel import Parcel
+
+MOST_IN_FLIGHT = 16
+FIRST_IN_FLIGHT = 4
+_RETRY_TURN = 4
+_USUAL = EndpointSettings()
+
+
+class Load(NamedTuple):
+    """What goes in one request: a parcel, or the parcels of a batch. `since` is when the oldest came."""
+
+    parcels: Sequence[Parcel]
+    since: float
+
+
+class Pace:
+    """A rate that no second exceeds: tokens that come back, of which few can be saved."""
+
+    __slots__ = ("_per_second", "_refilled_at", "_saved", "_tokens")
+
+    def __init__(self, per_second: int, now: float) -> None:
+        self._saved = max(per_second // 10, 1)
+        self._per_second = per_second - (self._saved - 1)
+        self._tokens = float(self._saved)
+        self._refilled_at = now
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more may go."""
+        self._tokens = min(self._tokens + (now - self._refilled_at) * self._per_second, self._saved)
+        self._refilled_at = now
+        return max(0.0, (1 - self._tokens) / self._per_second)
+
+    def spend(self) -> None:
+        self._tokens -= 1
+
+
+class Lane:
+    """The queue of one endpoint. First tries go before retries, except that every fourth turn is a retry's.
+
+    How many requests may be under way adapts: one more with each quick answer, half of them when it is slow or down.
+    The endpoint's own settings bound it further, and so does its breaker. Times are of one clock, in seconds.
+    """
+
+    __slots__ = ("_first", "_pace", "_retries", "_settings", "_turn", "allowed", "breaker", "heard_at", "in_flight") + (
+        "listed",
+        "slow",
+        "tenant",
+        "timed",
+    )
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+        self._first: deque[Load] = deque()
+        self._retries: deque[Load] = deque()
+        self._settings = _USUAL
+        self._pace: Pace | None = None
+        self._turn = 0
+        self.allowed = FIRST_IN_FLIGHT
+        self.breaker = CLOSED
+        self.in_flight = 0
+        self.heard_at = 0.0
+        """When it last answered, or was first asked since nothing was under way."""
+        self.listed = self.timed = False
+        self.slow = False
+        """Whether it keeps us waiting: such lanes share a budget of their own."""
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._retries)
+
+    def follow(self, settings: EndpointSettings, now: float) -> None:
+        """Send as the endpoint wants it from now on."""
+        if settings is self._settings:
+            return
+        rate = settings.rate_limit_per_s
+        if rate != self._settings.rate_limit_per_s:
+            self._pace = Pace(rate, now) if rate else None
+        self._settings = settings
+
+    def put(self, parcels: Sequence[Parcel], since: float) -> None:
+        """Let these wait. Those of one batch are one load."""
+        batches: dict[UUID, list[Parcel]] = {}
+        for parcel in parcels:
+            if parcel.batch is not None:
+                batches.setdefault(parcel.batch, []).append(parcel)
+            else:
+                self._queue(Load((parcel,), since))
+        for members in batches.values():
+            self._queue(Load(members, since))
+
+    def _queue(self, load: Load) -> None:
+        (self._retries if load.parcels[0].tries else self._first).append(load)
+
+    def wait(self, now: float) -> float:
+        """Seconds until something may be sent; infinite as long as nothing else happens."""
+        if not (self._first or self._retries):
+            return math.inf
+        if self.in_flight >= self._bound(now):
+            return self.breaker.closed_for_s(now) or math.inf
+        paced = self._pace.wait(now) if self._pace else 0.0
+        return max(paced, self._gathering(now))
+
+    def _bound(self, now: float) -> int:
+        own = self._settings.max_in_flight
+        most = min(self.allowed, own) if own is not None else min(self.allowed, MOST_IN_FLIGHT)
+        permitted = self.breaker.permits(now)
+        return most if permitted is None else min(most, permitted)
+
+    def _gathering(self, now: float) -> float:
+        """Seconds that a batch still waits for company."""
+        batching = self._settings.batch
+        if batching is None or self._retries or len(self._first) >= batching.max_events:
+            return 0.0
+        oldest = self._first[0]
+        return 0.0 if oldest.parcels[0].batch else max(0.0, oldest.since + batching.max_wait_ms / 1000 - now)
+
+    def take(self, now: float) -> Load:
+        """The next load; `answered` must follow. To be called when `wait` is over."""
+        self._turn += 1
+        if not self.in_flight:
+            self.heard_at = now
+        self.in_flight += 1
+        if self._pace:
+            self._pace.spend()
+        retrys_turn = self._turn % _RETRY_TURN == 0 or not self._first
+        queue = self._retries if self._retries and retrys_turn else self._first
+        load = queue.popleft()
+        batching = self._settings.batch
+        if batching is None or load.parcels[0].batch is not None or load.parcels[0].test:
+            return load
+        together = [*load.parcels]
+        while queue and len(together) < batching.max_events and not _goes_alone(queue[0]):
+            together += queue.popleft().parcels
+        return Load(together, load.since)
+
+    def answered(self, now: float, *, quickly: bool) -> None:
+        """A request is over; `quickly` unless the endpoint kept us waiting or did not answer at all."""
+        self.in_flight -= 1
+        self.heard_at = now
+        self.slow = not quickly
+        most = max(self._settings.max_in_flight or 0, MOST_IN_FLIGHT)
+        self.allowed = min(self.allowed + 1, most) if quickly else max(self.allowed // 2, 1)
+
+    def judged(self, *, delivered: bool, now: float, asked_s: float) -> bool:
+        """A try said something about the endpoint; whether that opened its breaker."""
+        before = self.breaker
+        self.breaker = before.after(delivered=delivered, now=now, asked_s=asked_s)
+        if before.open_until is not None and self.breaker == CLOSED:
+            self.allowed = 1
+        return self.breaker.open_until is not None and self.breaker.permits(now) == 0
+
+    def empty(self) -> list[Parcel]:
+        """Everything that waits, taken out."""
+        parcels = [parcel for load in (*self._first, *self._retries) for parcel in load.parcels]
+        self._first.clear()
+        self._retries.clear()
+        return parcels
+
+
+def _goes_alone(load: Load) -> bool:
+    first = load.parcels[0]
+    return first.batch is not None or first.test

@@ -1,0 +1,69 @@
+"""The SQL of who sends to an endpoint that only one process may send to."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from offhook.db import EngineTx, Tenant
+
+
+async def share(tx: EngineTx, sender: UUID, lease_s: float) -> list[UUID]:
+    """Say that we live, renew our leases, let go or take endpoints until we have our share; what we own.
+
+    Rows are locked in id order, and what another has locked is passed over: it is taken at the next look.
+    """
+    lease = timedelta(seconds=lease_s)
+    await tx.run("delete from sender where seen_until < now() - interval '1 hour'")
+    await tx.run(
+        "insert into sender (id, seen_until) values (%(me)s, now() + %(lease)s)"
+        " on conflict (id) do update set seen_until = excluded.seen_until",
+        {"me": sender, "lease": lease},
+    )
+    await tx.run(
+        "delete from endpoint_owner where sender_id = %(me)s and not exists (select from endpoint e"
+        " where e.id = endpoint_owner.endpoint_id and e.needs_owner)",
+        {"me": sender},
+    )
+    row = await tx.row(
+        "select (select count(*) from endpoint where needs_owner), greatest((select count(*) from sender where seen_until > now()), 1)"
+    )
+    assert row is not None
+    most = -(-row[0] // row[1])
+    await tx.run(
+        "delete from endpoint_owner where endpoint_id = any(array(select endpoint_id from endpoint_owner where sender_id = %(me)s"
+        " order by endpoint_id offset %(most)s))",
+        {"me": sender, "most": most},
+    )
+    await tx.run(
+        "update endpoint_owner set leased_until = now() + %(lease)s where sender_id = %(me)s",
+        {"me": sender, "lease": lease},
+    )
+    await tx.run(
+        "insert into endpoint_owner (workspace_id, environment, endpoint_id, sender_id, leased_until)"
+        " select e.workspace_id, e.environment, e.id, %(me)s, now() + %(lease)s from endpoint e where e.needs_owner"
+        "  and not exists (select from endpoint_owner o where o.endpoint_id = e.id and o.leased_until > now()) order by e.id"
+        "  limit greatest(%(most)s - (select count(*) from endpoint_owner where sender_id = %(me)s), 0)"
+        " on conflict (endpoint_id) do update set sender_id = excluded.sender_id, leased_until = excluded.leased_until"
+        "  where endpoint_owner.leased_until <= now()",
+        {"me": sender, "most": most, "lease": lease},
+    )
+    rows = await tx.rows("select endpoint_id from endpoint_owner where sender_id = %(me)s", {"me": sender})
+    return [row[0] for row in rows]
+
+
+async def take(tx: EngineTx, sender: UUID, tenant: Tenant, lease_s: float) -> list[UUID]:
+    """Own what no living process owns of this tenant; what we own of it."""
+    rows = await tx.rows(
+        "insert into endpoint_owner (workspace_id, environment, endpoint_id, sender_id, leased_until)"
+        " select e.workspace_id, e.environment, e.id, %(me)s, now() + %(lease)s from endpoint e"
+        "  where e.workspace_id = %(ws)s and e.environment = %(env)s and e.needs_owner order by e.id"
+        " on conflict (endpoint_id) do update set sender_id = excluded.sender_id, leased_until = excluded.leased_until"
+        "  where endpoint_owner.leased_until <= now() or endpoint_owner.sender_id = excluded.sender_id returning endpoint_id",
+        {"me": sender, "ws": tenant.workspace, "env": tenant.environment, "lease": timedelta(seconds=lease_s)},
+    )
+    return [row[0] for row in rows]
+
+
+async def leave(tx: EngineTx, sender: UUID) -> None:
+    """Own nothing any more, and be counted no longer."""
+    await tx.run("delete from endpoint_owner where sender_id = %(me)s", {"me": sender})
+    await tx.run("delete from sender where id = %(me)s", {"me": sender})
