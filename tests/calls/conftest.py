@@ -15,6 +15,7 @@ from offhook import ids
 from offhook.calls import Call, Calls, NewCall
 from offhook.db import Database, Tenant, Tx, Wakeups
 from offhook.events import Log
+from offhook.events.envelope import envelope_of
 from offhook.jobs import Runner
 from offhook.privacy import PersonKey, Vault
 from offhook.providers import CallReport, Providers
@@ -210,7 +211,7 @@ class House:
             assert row is not None, f"the call has no {type_}"
             key = await self.vault.key(tx, row[1])
         assert isinstance(key, PersonKey)
-        envelope: dict[str, Any] = orjson.loads(key.open(row[2], row[0].bytes))
+        envelope: dict[str, Any] = orjson.loads(envelope_of(key.open(row[2], row[0].bytes)))
         return envelope
 
     async def drain(self) -> None:
