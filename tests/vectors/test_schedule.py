@@ -1,0 +1,64 @@
+"""Retries: the hub's next try lies where the vectors say, whatever the dice say."""
+
+import random
+from datetime import datetime, timedelta
+
+from tests.vectors.cases import Case, every
+
+from offhook.outbound import Answer, NoAnswer
+from offhook.outbound.answer import Timing
+from offhook.webhooks.schedule import Delivered, Progress, Refused, Schedule, Spent, TryAgain, judge, next_try
+
+TIMING = Timing(None, None, None, None, 1.0)
+
+
+class Loaded(random.Random):
+    """Dice that always fall the same way."""
+
+    def __init__(self, falls: float) -> None:
+        super().__init__()
+        self._falls = falls
+
+    def random(self) -> float:
+        return self._falls
+
+
+DICE = [Loaded(0.0), Loaded(1 - 2**-53), *(random.Random(seed) for seed in range(50))]
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@every("schedule.json")
+def test_the_hub_tries_again_when_the_vectors_say(case: Case) -> None:
+    schedule = Schedule(tuple(timedelta(seconds=gap) for gap in case["gaps_s"]), case["tries"])
+    so_far = Progress(case["tries_made"], instant(case["first_try_at"]), instant(case["now"]))
+    asked = timedelta(seconds=case["retry_after_s"])
+
+    found = [next_try(so_far, dice, schedule, asked) for dice in DICE]
+
+    if "dead" in case:
+        assert set(found) == {Spent(case["dead"])}
+    else:
+        earliest, latest = instant(case["due"]["earliest"]), instant(case["due"]["latest"])
+        assert all(isinstance(due, datetime) and earliest <= due <= latest for due in found)
+
+
+@every("schedule.json", "answers")
+def test_the_hub_makes_of_an_answer_what_the_vectors_say(case: Case) -> None:
+    headers = {"retry-after": case["retry_after"]} if "retry_after" in case else {}
+    answer: Answer | NoAnswer
+    if "no_answer" in case:
+        answer = NoAnswer(case["no_answer"], "nothing came", TIMING)
+    else:
+        answer = Answer(case["status"], headers, b"", False, TIMING)
+
+    outcome = judge(answer, instant(case["now"]), case["final"])
+
+    expected = {
+        "delivered": lambda told: Delivered(),
+        "try_again": lambda told: TryAgain(told["try_again"], timedelta(seconds=told["wait_s"])),
+        "refused": lambda told: Refused(told["refused"], told["disables"]),
+    }[next(iter(case["outcome"]))](case["outcome"])
+    assert outcome == expected
