@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from offhook_receiver import store
 from offhook_receiver.rejected import Rejected
 from offhook_receiver.transactions import Begin
-from offhook_receiver.verifier import Verifies
+from offhook_receiver.verifier import Headers, Verifies
 
 _log = logging.getLogger("offhook_receiver")
 
@@ -20,7 +20,7 @@ class Inbox:
         self._verifier = verifier
         self._clock = clock
 
-    def take(self, headers: Mapping[str, str], body: bytes) -> int:
+    def take(self, headers: Headers, body: bytes) -> int:
         """Store the events of a genuine message, each once, and tell the HTTP status to answer.
 
         204: they are in your database. 401 or 422: not believed, nothing is stored; the log says why. When your database

@@ -6,12 +6,12 @@ agreed, in UTF-8. While it is rotated there is one signature for each secret.
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from offhook_receiver import envelope
 from offhook_receiver.envelope import Event
 from offhook_receiver.rejected import Rejected
-from offhook_receiver.verifier import TOLERANCE_S, check_age, lower_case
+from offhook_receiver.verifier import TOLERANCE_S, Headers, check_age, lower_case
 
 
 class TimestampedHex:
@@ -22,7 +22,7 @@ class TimestampedHex:
         self._secrets = _keyed(secrets)
         self._tolerance_s = tolerance_s
 
-    def verify(self, headers: Mapping[str, str], body: bytes, now: float | None = None) -> tuple[Event, ...]:
+    def verify(self, headers: Headers, body: bytes, now: float | None = None) -> tuple[Event, ...]:
         """As `Verifier.verify`."""
         pairs = [part.strip().partition("=") for part in _header(headers, self._header).split(",")]
         timestamp = next((value for name, _, value in pairs if name == "t"), "")
@@ -43,7 +43,7 @@ class PlainHex:
         self._secrets = _keyed(secrets)
         self._prefix = prefix
 
-    def verify(self, headers: Mapping[str, str], body: bytes, now: float | None = None) -> tuple[Event, ...]:
+    def verify(self, headers: Headers, body: bytes, now: float | None = None) -> tuple[Event, ...]:
         """As `Verifier.verify`, but `now` tells nothing."""
         told = [part.strip() for part in _header(headers, self._header).split(",")]
         offered = [part.removeprefix(self._prefix) for part in told if part.startswith(self._prefix)]
@@ -57,7 +57,7 @@ def _keyed(secrets: Sequence[str]) -> list[bytes]:
     return [secret.encode() for secret in secrets]
 
 
-def _header(headers: Mapping[str, str], name: str) -> str:
+def _header(headers: Headers, name: str) -> str:
     found = lower_case(headers).get(name)
     if not found:
         raise Rejected("missing_header")

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from offhook_receiver import envelope, keys
@@ -13,10 +13,18 @@ TOLERANCE_S = 300
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
 
 
+class Headers(Protocol):
+    """A dict of headers, or what a web framework has in its place."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names, in any case, and values."""
+        ...
+
+
 class Verifies(Protocol):
     """What an inbox believes."""
 
-    def verify(self, headers: Mapping[str, str], body: bytes, now: float | None = None) -> tuple[Event, ...]:
+    def verify(self, headers: Headers, body: bytes, now: float | None = None) -> tuple[Event, ...]:
         """The events of a genuine message. Raises Rejected."""
         ...
 
@@ -34,7 +42,7 @@ class Verifier:
         self._keys = [keys.parse(key) for key in trusted]
         self._tolerance_s = tolerance_s
 
-    def verify(self, headers: Mapping[str, str], body: bytes, now: float | None = None) -> tuple[Event, ...]:
+    def verify(self, headers: Headers, body: bytes, now: float | None = None) -> tuple[Event, ...]:
         """The events of the message, of a batch all of them. Raises Rejected, which says why and what to answer.
 
         `headers` in any case, `body` the raw bytes as they came, `now` in Unix seconds (this machine's clock if left out).
@@ -51,7 +59,7 @@ class Verifier:
         return envelope.read(body)
 
 
-def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+def lower_case(headers: Headers) -> dict[str, str]:
     """The same headers by their names in lower case."""
     return {name.lower(): value for name, value in headers.items()}
 
