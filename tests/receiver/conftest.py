@@ -14,6 +14,7 @@ from tests.receiver.messages import SECRET, body, event, message
 from offhook_receiver import Event, Inbox, Verifier, Worker, create_tables
 from offhook_receiver.api import ApiFailed
 from offhook_receiver.transactions import Connection, sqlite
+from offhook_receiver.worker import Handler
 
 NOW = 1_795_280_602.0
 
@@ -68,9 +69,9 @@ class Consumer:
         sent = told if isinstance(told, bytes) else body(told)
         return self._inbox.take(*message(sent, now=self.now))
 
-    def worker(self, order: Any = "as_it_comes") -> Worker:
+    def worker(self, order: Any = "as_it_comes", handler: Handler | None = None) -> Worker:
         api = self.log if order == "in_order" else None
-        return Worker(self.begin, self.handle, order, api, clock=self._clock)
+        return Worker(self.begin, handler or self.handle, order, api, clock=self._clock)
 
     def handle(self, connection: Any, event: Event) -> None:
         mark = "%s" if isinstance(connection, psycopg.Connection) else "?"

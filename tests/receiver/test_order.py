@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from tests.receiver.conftest import Begin, Consumer, Log
 from tests.receiver.messages import event
 
-from offhook_receiver import create_tables
+from offhook_receiver import Event, Worker, create_tables
 from offhook_receiver.ordering import backoff_s, next_step
 from offhook_receiver.store import Known
 
@@ -71,16 +72,16 @@ def test_what_the_log_no_longer_tells_is_waited_for_no_longer(consumer: Consumer
 def test_while_the_api_is_away_a_gap_holds_up_its_subject_and_no_other(consumer: Consumer) -> None:
     consumer.log.is_down = True
     consumer.told(2)
-    consumer.told(1, subject="call_2")
+    consumer.told(1, 2, 3, subject="call_2")
     consumer.now += 5
     consumer.worker("in_order").work_off()
-    assert consumer.done == ["evt_call_2_1"]
+    assert consumer.done == ["evt_call_2_1", "evt_call_2_2", "evt_call_2_3"]
 
     consumer.log.is_down = False
     consumer.now += 60
     consumer.worker("in_order").work_off()
 
-    assert consumer.done == ["evt_call_2_1", "2"]
+    assert consumer.done[3:] == ["2"]
 
 
 def test_a_gap_that_closes_by_itself_while_the_api_is_away_needs_no_api(consumer: Consumer) -> None:
@@ -93,6 +94,21 @@ def test_a_gap_that_closes_by_itself_while_the_api_is_away_needs_no_api(consumer
     consumer.worker("in_order").work_off()
 
     assert consumer.done == ["1", "2"]
+
+
+def test_while_one_worker_asks_about_a_gap_no_other_does(consumer: Consumer) -> None:
+    class Slow(Log):
+        def events_of(self, subject: str, after: int) -> list[Event]:
+            found = super().events_of(subject, after)
+            consumer.worker("in_order").work_off()
+            return found
+
+    consumer.log = Slow()
+    consumer.told(2)
+    consumer.now += 5
+    consumer.worker("in_order").work_off()
+
+    assert (consumer.done, consumer.log.asked) == (["2"], 1)
 
 
 def test_what_fails_holds_up_the_rest_of_its_subject(consumer: Consumer) -> None:
@@ -140,6 +156,23 @@ def in_memory() -> Iterator[Begin]:
             create_tables(first)
             first.execute("create table done (event_id text)")
         yield begin
+
+
+def test_several_workers_keep_each_subjects_order(consumer: Consumer) -> None:
+    consumer.log.events = [event(subject, n) for subject in ("call_1", "call_2", "call_3") for n in range(1, 13)]
+    for told in consumer.log.events[::2]:
+        consumer.takes(dict(told.body))
+    consumer.now += 5
+    done: list[Event] = []
+    workers = [consumer.worker("in_order", lambda _, event: done.append(event)) for _ in range(4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(Worker.work_off, workers))
+    counts.append(workers[0].work_off())
+
+    assert sum(counts) == len(done) == 36
+    for subject in ("call_1", "call_2", "call_3"):
+        assert [event.sequence for event in done if event.subject == subject] == list(range(1, 13))
 
 
 @given(st.integers(1, 99), st.integers(0, 99), st.integers(0, 99))

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,7 @@ from tests.receiver.conftest import Begin, Consumer
 from tests.receiver.messages import event
 
 from offhook_receiver import create_tables, first_time, newer
-from offhook_receiver.store import forget
+from offhook_receiver.store import Known, claim, complete, forget, keep, known
 from offhook_receiver.transactions import sqlite
 
 
@@ -70,6 +71,27 @@ def test_the_usual_connection_of_python_opens_its_transaction_by_itself() -> Non
 
         connection.rollback()
         assert first_time(connection, event())
+
+
+def test_that_nothing_is_missing_is_never_unsaid(begin: Begin) -> None:
+    with begin() as connection:
+        for until in (5, 3, 6, 4):
+            complete(connection, "call_1", until)
+
+        assert known(connection, "call_1") == Known(done=0, complete=6)
+        assert known(connection, "call_2") == Known(done=0, complete=0)
+
+
+def test_in_postgresql_nobody_waits_for_what_another_worker_holds(database_url: str) -> None:
+    begin = partial(psycopg.connect, database_url)
+    with begin() as connection:
+        create_tables(connection)
+        keep(connection, [event(sequence=1), event(sequence=2)], now=0)
+
+    with begin() as one, begin() as other:
+        claimed = [claim(connection, 0, lowest=False) for connection in (one, other, other)]
+
+    assert [waiting and waiting.sequence for waiting in claimed] == [1, 2, 2]
 
 
 def test_making_the_tables_twice_does_nothing(begin: Begin) -> None:

@@ -149,7 +149,7 @@ def hurry(connection: Connection, subject: str, now: float) -> None:
     """Whatever waited for an event of this subject is due."""
     _run(
         connection,
-        "update offhook_inbox set due_at = ? where subject = ? and body is not null and due_at > ? and tries = 0",
+        "update offhook_inbox set due_at = ? where subject = ? and body is not null and due_at > ?",
         now, subject, now,
     )  # fmt: skip
 
