@@ -83,7 +83,7 @@ def test_that_nothing_is_missing_is_never_unsaid(begin: Begin) -> None:
 
 
 def test_in_postgresql_nobody_waits_for_what_another_worker_holds(database_url: str) -> None:
-    begin = partial(psycopg.connect, database_url)
+    begin = partial(psycopg.connect, database_url, options="-c lock_timeout=2s")
     with begin() as connection:
         create_tables(connection)
         keep(connection, [event(sequence=1), event(sequence=2)], now=0)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from base64 import b64decode, b64encode
 from typing import Any
 
 import pytest
@@ -108,6 +109,14 @@ def test_what_is_no_key_is_told_without_showing_it(key: str) -> None:
         Verifier(key)
 
     assert key[6:] == "" or key[6:] not in str(told.value)
+
+
+def test_a_private_key_whose_halves_do_not_belong_together_signs_nothing() -> None:
+    halves = b64decode(PRIVATE.removeprefix("whsk_"))
+    patched = "whsk_" + b64encode(halves[:32] + halves[:32]).decode()
+
+    with pytest.raises(ValueError, match="do not belong together"):
+        signed(b"", patched)
 
 
 def test_a_public_key_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
