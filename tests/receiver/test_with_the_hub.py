@@ -56,8 +56,8 @@ class Consumer:
         return [event.id for event in self.done if event.subject == subject]
 
 
-async def a_consumer(stage: Stage, receiver: Receiver, path: Path, *events: str) -> Consumer:
-    endpoint = await stage.post("/v1/webhook-endpoints", {"url": receiver.url, "events": list(events)})
+async def a_consumer(stage: Stage, receiver: Receiver, path: Path, *events: str, **more: Any) -> Consumer:
+    endpoint = await stage.post("/v1/webhook-endpoints", {"url": receiver.url, "events": list(events), **more})
     return Consumer(stage, endpoint, path / "app.db")
 
 
@@ -80,6 +80,35 @@ async def test_of_a_story_told_in_disorder_and_half_lost_all_is_done_once_and_in
     assert len(subjects) >= 2
     for subject in subjects:
         assert consumer.done_of(subject) == [event["event_id"] for event in told if event["subject"]["id"] == subject]
+
+
+@pytest.mark.parametrize("format", ["envelope", "thin", "cloudevents_structured", "cloudevents_binary"])
+async def test_what_is_told_in_any_format_is_read(
+    stage: Stage, receiver: Receiver, tmp_path: Path, format: str, a_lead: Any
+) -> None:
+    consumer = await a_consumer(stage, receiver, tmp_path, "lead.accepted", format=format)
+    (lead,) = await stage.send(a_lead())
+    await stage.settle()
+
+    (one,) = receiver.received
+    (event,) = consumer.verifier.verify(one.headers, one.body)
+
+    assert (event.type, event.subject, event.sequence) == ("lead.accepted", lead, 1)
+
+
+@pytest.mark.parametrize("format", ["envelope", "cloudevents_structured"])
+async def test_a_batch_of_the_hub_is_unpacked(
+    stage: Stage, receiver: Receiver, tmp_path: Path, format: str, a_lead: Any
+) -> None:
+    batch = {"max_events": 10, "max_wait_ms": 50}
+    consumer = await a_consumer(stage, receiver, tmp_path, "lead.accepted", format=format, batch=batch)
+    leads = await stage.send(a_lead(), a_lead(), a_lead())
+    await stage.settle()
+
+    told = [event for one in receiver.received for event in consumer.verifier.verify(one.headers, one.body)]
+
+    assert sorted(event.subject for event in told) == sorted(leads)
+    assert receiver.received[0].headers["webhook-id"].startswith("bat_")
 
 
 async def test_a_person_who_was_erased_before_they_were_told_comes_as_a_tombstone(

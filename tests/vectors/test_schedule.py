@@ -8,7 +8,17 @@ from tests.vectors.cases import Case, every
 
 from offhook.outbound import Answer, NoAnswer
 from offhook.outbound.answer import Timing
-from offhook.webhooks.schedule import Delivered, Progress, Refused, Schedule, Spent, TryAgain, judge, next_try
+from offhook.webhooks.schedule import (
+    Delivered,
+    Progress,
+    Refused,
+    Schedule,
+    Spent,
+    TryAgain,
+    disabling,
+    judge,
+    next_try,
+)
 
 TIMING = Timing(None, None, None, None, 1.0)
 
@@ -48,19 +58,18 @@ def test_the_hub_tries_again_when_the_vectors_say(case: Case) -> None:
 
 @every("schedule.json", "answers")
 def test_the_hub_makes_of_an_answer_what_the_vectors_say(case: Case) -> None:
-    headers = {"retry-after": case["retry_after"]} if "retry_after" in case else {}
     answer: Answer | NoAnswer
     if "no_answer" in case:
         answer = NoAnswer(case["no_answer"], "nothing came", TIMING)
     else:
+        headers = {name.replace("_", "-"): case[name] for name in ("retry_after", "webhook_delivery") if name in case}
         answer = Answer(case["status"], headers, b"", False, TIMING)
 
-    outcome = judge(answer, instant(case["now"]), case["final"])
-
-    assert outcome == expected_of(case["outcome"])
+    assert judge(answer, instant(case["now"]), case["final"]) == expected_of(case["outcome"])
+    assert disabling(answer) == case["disables"]
 
 
 def expected_of(told: dict[str, Any]) -> Delivered | TryAgain | Refused:
     if "refused" in told:
-        return Refused(told["refused"], told["disables"])
+        return Refused(told["refused"])
     return TryAgain(told["try_again"], timedelta(seconds=told["wait_s"])) if "try_again" in told else Delivered()

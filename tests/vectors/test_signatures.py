@@ -7,7 +7,7 @@ import pytest
 import standardwebhooks.webhooks as official
 from tests.vectors.cases import Case, every
 
-from offhook.webhooks.signing import Genuine, Secret, Signer
+from offhook.webhooks.signing import Genuine, SecondKey, SecondSignature, Secret, Signer, SigningKey
 from offhook_receiver import Rejected, Verifier
 from offhook_receiver.older import PlainHex, TimestampedHex
 from offhook_receiver.testing import signed
@@ -33,7 +33,7 @@ def is_for_the_official_library(case: Case) -> bool:
 def verifier_of(case: Case) -> Verifier | TimestampedHex | PlainHex:
     match case.get("scheme"):
         case "timestamped_hex":
-            return TimestampedHex(case["header"], *case["keys"])
+            return TimestampedHex(case["header"], *case["keys"], verbatim=case.get("verbatim", False))
         case "plain_hex":
             return PlainHex(case["header"], *case["keys"], prefix=case["prefix"])
     return Verifier(*case["keys"])
@@ -60,6 +60,28 @@ def test_the_hub_signs_as_the_vectors_say(case: Case) -> None:
     signer = Signer([Secret.parse(key) for key in case["keys"]])
 
     assert signer.sign(case["id"], int(case["timestamp"]), case["body"].encode()) == case["signature"]
+
+
+@every("sign.json", only=lambda case: case["scheme"] == "v1a")
+def test_the_hub_signs_with_ed25519_as_the_vectors_say(case: Case) -> None:
+    signing_keys = [SigningKey.parse(key) for key in case["keys"]]
+
+    signed = Signer([Secret.new()], signing_keys).sign(case["id"], int(case["timestamp"]), case["body"].encode())
+
+    assert signed.partition(" ")[2] == case["signature"]
+    assert [key.public for key in signing_keys] == case["public_keys"]
+
+
+@every("sign.json", only=lambda case: not is_standard(case))
+def test_the_hub_signs_a_second_time_as_the_vectors_say(case: Case) -> None:
+    second = SecondSignature("X-Old-Signature", case["scheme"], case.get("prefix", ""))
+    keys = [SecondKey.parse(key, verbatim=case.get("verbatim", False)) for key in case["keys"]]
+
+    headers = Signer([Secret.new()], (), second, keys).headers(
+        "evt", int(case.get("timestamp", 0)), case["body"].encode()
+    )
+
+    assert headers["X-Old-Signature"] == case["signature"]
 
 
 @every("sign.json", only=is_for_the_official_library)

@@ -26,18 +26,22 @@ class Event:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What this type of event says of its own; `{"erased": true}` when it was erased."""
-        data: Mapping[str, Any] = self.body["data"]
+        """What this type of event says of its own; `{"erased": true}` when it was erased, empty in the format `thin`."""
+        data: Mapping[str, Any] = self.body.get("data", {})
         return data
 
 
 def read(body: bytes) -> tuple[Event, ...]:
-    """The events of a message: one, or those of a batch in their order. Raises Rejected `not_an_event`."""
+    """The events of a message in any format: one, or those of a batch in their order. Raises Rejected `not_an_event`."""
     try:
         text = body.decode()
         told = json.loads(text)
+        if isinstance(told, list):  # CloudEvents' batch
+            return tuple(event_of(one["data"]) for one in told)
         if told.get("object") == "batch":
             return tuple(event_of(one) for one in told["events"])
+        if "specversion" in told:  # a CloudEvent, which holds ours
+            return (event_of(told["data"]),)
         return (event_of(told, text),)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Rejected("not_an_event") from None
@@ -56,5 +60,5 @@ def event_of(envelope: Mapping[str, Any], text: str | None = None) -> Event:
     if not isinstance(sequence, int) or sequence < 1:
         raise ValueError("a sequence counts from 1")
     # The header offhook-tombstone says the same, but no signature covers it, and a batch has one for all.
-    erased = envelope["data"] == {"erased": True}
+    erased = envelope.get("data") == {"erased": True}
     return Event(id, type, subject, sequence, erased, envelope, text or json.dumps(envelope, separators=(",", ":")))

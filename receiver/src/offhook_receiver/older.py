@@ -1,14 +1,15 @@
 """The second signature, for receivers that cannot change theirs. Take the standard one when you can choose.
 
 Offhook sends it beside the standard one, in a header of your choice. The key is the text of the secret as it was
-agreed, in UTF-8. While it is rotated there is one signature for each secret.
+agreed, in UTF-8; what follows `whsec_` is base64, unless `verbatim`, where its every letter is meant. While it is
+rotated there is one signature for each secret.
 """
 
 import hashlib
 import hmac
 from collections.abc import Sequence
 
-from offhook_receiver import envelope
+from offhook_receiver import envelope, keys
 from offhook_receiver.envelope import Event
 from offhook_receiver.rejected import Rejected
 from offhook_receiver.verifier import TOLERANCE_S, Headers, check_age, lower_case
@@ -17,9 +18,9 @@ from offhook_receiver.verifier import TOLERANCE_S, Headers, check_age, lower_cas
 class TimestampedHex:
     """`t=<unix>,v1=<hex>`, where the hex is the HMAC-SHA256 of `t.body`."""
 
-    def __init__(self, header: str, *secrets: str, tolerance_s: int = TOLERANCE_S) -> None:
+    def __init__(self, header: str, *secrets: str, verbatim: bool = False, tolerance_s: int = TOLERANCE_S) -> None:
         self._header = header.lower()
-        self._secrets = _keyed(secrets)
+        self._secrets = _keyed(secrets, verbatim)
         self._tolerance_s = tolerance_s
 
     def verify(self, headers: Headers, body: bytes, now: float | None = None) -> tuple[Event, ...]:
@@ -38,9 +39,9 @@ class PlainHex:
     It signs no time: who once heard a message can say it again at any time. Only `first_time` or an inbox notices.
     """
 
-    def __init__(self, header: str, *secrets: str, prefix: str = "") -> None:
+    def __init__(self, header: str, *secrets: str, prefix: str = "", verbatim: bool = False) -> None:
         self._header = header.lower()
-        self._secrets = _keyed(secrets)
+        self._secrets = _keyed(secrets, verbatim)
         self._prefix = prefix
 
     def verify(self, headers: Headers, body: bytes, now: float | None = None) -> tuple[Event, ...]:
@@ -51,10 +52,15 @@ class PlainHex:
         return envelope.read(body)
 
 
-def _keyed(secrets: Sequence[str]) -> list[bytes]:
+def _keyed(secrets: Sequence[str], verbatim: bool) -> list[bytes]:
     if not secrets or not all(secrets):
         raise ValueError("a verifier needs a secret, and none that is empty")
-    return [secret.encode() for secret in secrets]
+    return [_key(secret, verbatim) for secret in secrets]
+
+
+def _key(secret: str, verbatim: bool) -> bytes:
+    key = keys.parse(secret) if secret.startswith("whsec_") and not verbatim else None
+    return key.secret if isinstance(key, keys.Shared) else secret.encode()
 
 
 def _header(headers: Headers, name: str) -> str:
