@@ -13,7 +13,7 @@ from typeid.base32 import encode
 from typeid.errors import TypeIDException
 
 Prefix = Literal[
-    "ws", "key", "lead", "cmp", "cad", "att", "call", "leg", "trf", "tgt", "dec", "evt", "whe", "dlv", "bat", "pac", "job",
+    "ws", "key", "lead", "cmp", "cad", "att", "call", "leg", "trf", "tgt", "dec", "evt", "whe", "dlv", "bat", "alr", "pac", "job",
     "psb", "opt", "sup", "rcp", "usr", "req", "inb", "eng",
 ]  # fmt: skip
 

@@ -70,6 +70,14 @@ class Settings(BaseModel):
                 ) from None
         return addresses
 
+    smtp_url: str | None = Field(
+        None,
+        repr=False,
+        pattern=r"^smtps?://",
+        description="The mail server for alerts, like smtps://user:password@mail.example.com:465; without it none goes by e-mail.",
+    )
+    smtp_from: str = Field("offhook@localhost", description="The sender's address of alerts by e-mail.")
+
     @property
     def key_ring_file(self) -> Path:
         return self.key_ring or self.data_dir / "keyring.json"

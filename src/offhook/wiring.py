@@ -33,6 +33,7 @@ from offhook.events.catalogue.leads import (
     LeadOptedOut,
     LeadRejected,
 )
+from offhook.events.catalogue.webhooks import EndpointFact
 from offhook.events.reactions import Entails, Reaction, Within
 from offhook.events.stream import Streams, announce
 from offhook.http import Door
@@ -88,6 +89,7 @@ def reactions(house: "House") -> Sequence[Reaction]:
         Entails(LeadOptedOut, house.cadences.stop),
         Entails(LeadDncAdded, house.cadences.stop),
         Entails(LeadErased, house.cadences.stop),
+        Entails(EndpointFact, webhooks.notice),  # an endpoint's trouble is told when it begins, to whoever is on call
         Within(Fact, house.webhooks.fan_out, tells=True),  # every endpoint that listens is told, or nothing happened
         Within(Fact, announce(house.wakeups), tells=True),  # open streams look as soon as it is durable
         Within(LeadAccepted, house.post_backs.lead_came),  # what the CRM said before its lead came is applied now
@@ -217,6 +219,7 @@ class House:
                 self.runner.run,
                 self.dispatcher.run,
                 self.webhooks.sender.run,
+                self.webhooks.lateness.run,
                 self.upkeep.run,
             ]
             self._loops = [asyncio.ensure_future(_told(loop)) for loop in loops]

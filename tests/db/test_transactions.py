@@ -33,7 +33,16 @@ ENGINE_WRITES = {
     "postback": {"delete"},
 }
 """All that the loops may change; everything else they may look at, at most."""
-EVEN_A_LONG_LIFE_LEAVES_EMPTY = {"dead_letter", "endpoint_owner", "inbox", "installation", "rendering", "sender"}
+EVEN_A_LONG_LIFE_LEAVES_EMPTY = {
+    "alert",
+    "dead_letter",
+    "incident",
+    "endpoint_owner",
+    "inbox",
+    "installation",
+    "rendering",
+    "sender",
+}
 
 
 def tables(owner: psycopg.Connection[Any]) -> list[str]:

@@ -56,6 +56,7 @@ PAST_THE_FRONT_DOOR = {
     ("webhooks", "events.envelope"),
     ("webhooks", "events.tombstone"),
     ("webhooks", "events.types"),
+    ("webhooks", "outbound.mail"),
     ("wiring", "events.reactions"),
     ("wiring", "events.stream"),
     ("wiring", "http.progress"),

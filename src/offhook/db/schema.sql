@@ -633,6 +633,47 @@ create table dead_letter (
 );
 create index dead_letter_age on dead_letter (workspace_id, environment, died_at, delivery_id);
 
+-- owner: webhooks
+-- An endpoint in trouble of one kind: since when, how often, until when.
+create table incident (
+  workspace_id  uuid not null,
+  environment   text not null,
+  endpoint_id   uuid not null,
+  about         text not null check (about in ('failing', 'disabled', 'lagging', 'dead_letters')),
+  since         timestamptz not null,
+  latest_at     timestamptz not null,
+  count         int not null,
+  detail        text not null,
+  over_at       timestamptz,
+  primary key (workspace_id, environment, endpoint_id, about)
+) with (fillfactor = 60);
+
+-- owner: webhooks
+-- Who is alerted, of what, and until when they know. `target` is sealed.
+create table alert (
+  workspace_id  uuid not null,
+  environment   text not null,
+  id            uuid not null,
+  external_id   text,
+  name          text not null,
+  about         text[] not null,
+  endpoints     uuid[],
+  target_type   text not null check (target_type in ('email', 'slack', 'webhook_endpoint')),
+  target        bytea not null,
+  every_s       int not null,
+  told_until    timestamptz not null,
+  told_at       timestamptz,
+  failures      int not null default 0,
+  failed_at     timestamptz,
+  last_error    text,
+  metadata      jsonb not null default '{}',
+  created_at    timestamptz not null,
+  updated_at    timestamptz not null,
+  version       int not null default 1,
+  primary key (workspace_id, environment, id),
+  unique (workspace_id, environment, external_id)
+) with (fillfactor = 60);
+
 -- owner: sync
 create table postback (
   workspace_id  uuid not null,
@@ -752,7 +793,7 @@ begin
   end if;
   delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
   delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
-  delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
+  delete from incident; delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
   delete from subject;
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
   delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;
@@ -773,7 +814,7 @@ begin
     execute format('grant select, insert, update, delete on %I to offhook_app', name);
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
-                              'event', 'rendering', 'endpoint', 'endpoint_generation', 'endpoint_owner', 'delivery', 'due', 'try', 'attempt', 'campaign', 'call',
+                              'event', 'rendering', 'endpoint', 'endpoint_generation', 'endpoint_owner', 'delivery', 'due', 'try', 'incident', 'attempt', 'campaign', 'call',
                               'provider_account', 'postback', 'import_chunk', 'target', 'slot'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);

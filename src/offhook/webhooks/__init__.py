@@ -15,7 +15,8 @@ and its own limits, so a dead, slow or hostile receiver harms only itself. What 
 from offhook.webhooks.assembly import Webhooks
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.fan_out import FanOut
+from offhook.webhooks.incidents import notice
 from offhook.webhooks.sender import Sender
 from offhook.webhooks.signing import Secret, Signer
 
-__all__ = ["Endpoints", "FanOut", "Secret", "Sender", "Signer", "Webhooks"]
+__all__ = ["Endpoints", "FanOut", "Secret", "Sender", "Signer", "Webhooks", "notice"]

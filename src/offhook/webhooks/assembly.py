@@ -7,12 +7,15 @@ from fastapi import APIRouter
 from offhook.db import Database, Tx, Wakeups
 from offhook.events import Log
 from offhook.http import Door
-from offhook.http.resources import Ref
+from offhook.http.resources import Ref, resource_router
 from offhook.jobs import Inside, Outside
 from offhook.outbound import Outbound
+from offhook.outbound.mail import MailServer
 from offhook.privacy import Vault
 from offhook.settings import Settings
 from offhook.webhooks import http, replays
+from offhook.webhooks.alerting import Alerting
+from offhook.webhooks.alerts import Alerts
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.deliveries import Deliveries
 from offhook.webhooks.directory import Directory
@@ -20,6 +23,7 @@ from offhook.webhooks.egress_http import egress_router
 from offhook.webhooks.endings import Endings
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.fan_out import FanOut
+from offhook.webhooks.lateness import Lateness
 from offhook.webhooks.owners import Owners
 from offhook.webhooks.post import Post
 from offhook.webhooks.reach import Judge, Reaches
@@ -57,6 +61,10 @@ class Webhooks:
         self.fan_out = FanOut(self.directory, vault, wakeups, self.sender if sending else None)
         self.endpoints = Endpoints(vault, log, wakeups, self.directory)
         self.deliveries = Deliveries(vault, log, wakeups)
+        mail = MailServer.parse(settings.smtp_url, settings.smtp_from) if settings.smtp_url else None
+        self._alerts = Alerts(vault, self.endpoints, has_mail=mail is not None)
+        self._alerting = Alerting(database, log, self._alerts, outbound, reaches, mail)
+        self.lateness = Lateness(database, log)
         self.replays = Replays(database, self.deliveries)
         self.reach_of = reaches.of
         self._judge = Judge(outbound, reaches)
@@ -66,7 +74,7 @@ class Webhooks:
     @property
     def handlers(self) -> Mapping[str, Inside | Outside]:
         """The room's jobs."""
-        return {replays.KIND: Outside(self.replays.run)}
+        return {replays.KIND: Outside(self.replays.run), **self._alerting.handlers}
 
     def router(self, door: Door) -> APIRouter:
         """Every path of the room."""
@@ -76,6 +84,7 @@ class Webhooks:
         )
         api.include_router(http.delivery_router(door, self.deliveries, self.endpoints))
         api.include_router(egress_router(self._egress))
+        api.include_router(resource_router(door, self._alerts))
         api.include_router(http.replay_router(door, self.replays, self.endpoints))
         return api
 

@@ -191,7 +191,7 @@ class Endpoints:
         """
         row = await self._row(tx, ref)
         if type == WebhookTest.type:
-            fact: Fact = WebhookTest(subject_id=row.id, only_for=row.id)
+            fact: Fact = WebhookTest(subject_id=row.id, only_for=row.id, test=True)
         else:
             fact = sample_of(type, tx.now, only_for=row.id)
         await self._log.append(tx, [replace(fact, actor=self._actor)])

@@ -75,7 +75,7 @@ class FanOut:
     def _addressed(
         self, tx: Tx, event: Event, endpoint: Endpoint, message: Message, left: dict[UUID, int]
     ) -> Addressed:
-        test = event.fact.only_for is not None
+        test = event.fact.test and event.fact.only_for is not None
         held = not endpoint.sendable and not test
         leased = not held and self._takes(left, endpoint)
         parcel = Parcel(

@@ -1,7 +1,8 @@
 """Events about webhook endpoints. They are told to every endpoint but the one they speak of; a test, to that one only."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, Literal
 
 from offhook import ids
 from offhook.events.fact import Fact, Transition
@@ -116,3 +117,21 @@ class WebhookTest(EndpointFact):
     example: ClassVar = {"message": "A test from Offhook."}
 
     message: str = "A test from Offhook."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDeliveryAlert(EndpointFact):
+    """An endpoint's trouble begins: it fails, was disabled, lags, or has dead letters. `since` when, `detail` a code."""
+
+    type: ClassVar[str] = "webhook.delivery_alert"
+    example: ClassVar = {
+        "about": "failing",
+        "since": "2026-11-21T17:03:22.481Z",
+        "count": 1,
+        "detail": "failures_in_row",
+    }
+
+    about: Literal["failing", "disabled", "lagging", "dead_letters"]
+    since: datetime
+    count: int
+    detail: str

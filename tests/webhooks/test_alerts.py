@@ -1,0 +1,291 @@
+"""Whoever is on call hears of an endpoint in trouble: grouped, not too often, and never through the trouble itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from aiosmtpd.smtp import SMTP
+from tests.webhooks.conftest import Receiver, Room, Says
+
+from offhook import ids
+from offhook.db import Database
+from offhook.errors import Conflict
+from offhook.events import Fact
+from offhook.events.catalogue.webhooks import EndpointFact
+from offhook.events.reactions import Entails, Within
+from offhook.jobs import queue
+from offhook.jobs.outcome import Done, Outcome, RetryAt
+from offhook.outbound.mail import MailServer, NotSent, Sent
+from offhook.webhooks import notice
+from offhook.webhooks.alert_wire import AlertChange, AlertIn
+from offhook.webhooks.alerting import Alerting
+
+
+class Inbox:
+    """A mail server's handler that keeps what it is handed."""
+
+    def __init__(self) -> None:
+        self.letters: list[Any] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if any("nobody" in to for to in envelope.rcpt_tos):
+            return "550 no such user"
+        self.letters.append(envelope)
+        return "250 taken"
+
+
+class OnCall:
+    """A room whose endpoints' troubles are noticed, and a mail server."""
+
+    def __init__(self, room: Room, inbox: Inbox, mail: MailServer) -> None:
+        self.room, self.inbox, self.mail = room, inbox, mail
+        self.alerts = room.webhooks._alerts
+        self.alerts._has_mail = True
+
+    async def alert(self, to: dict[str, Any], **more: Any) -> dict[str, Any]:
+        body = AlertIn.read({"name": "On call", "to": to, **more})
+        found: dict[str, Any] = await self.room.do(self.alerts.create, body)
+        return found
+
+    async def shown(self, alert: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = await self.room.do(self.alerts.find, ids.read("alr", alert["id"]))
+        return found
+
+    async def run(self) -> Outcome:
+        """What the job does when it is due."""
+        alerting: Alerting = self.room.webhooks._alerting
+        alerting._mail = self.mail
+        (job,) = await self.jobs() or [None]
+        assert job is not None, "nobody is to be alerted"
+        return await alerting.run(job)
+
+    async def jobs(self) -> Sequence[Any]:
+        async with self.room.database.transaction(self.room.tenant) as tx:
+            rows = await tx.rows(
+                "select id, kind, key, args, run_at, fence, failures from job where kind = 'webhooks.alert'"
+            )
+            return [queue._job(tx.tenant, row) for row in rows]
+
+
+@pytest.fixture
+async def on_call(room: Room) -> AsyncIterator[OnCall]:
+    room.log.react([Entails(EndpointFact, notice), Within(Fact, room.webhooks.fan_out, tells=True)])
+    inbox = Inbox()
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(inbox), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    yield OnCall(room, inbox, MailServer("127.0.0.1", port, False, sender="offhook@example.com"))
+    server.close()
+
+
+MAIL = {"type": "email", "addresses": ["on.call@example.com"]}
+
+
+async def fails(room: Room, receiver: Receiver, times: int = 10) -> UUID:
+    receiver.says = [Says(500)]
+    told = await room.endpoint(receiver.url)
+    await room.happens(times)
+    await room.drain()
+    return told.id
+
+
+async def test_a_failing_endpoint_is_told_of_by_mail_with_what_and_since_when(
+    on_call: OnCall, receiver: Receiver
+) -> None:
+    await on_call.alert(MAIL)
+    endpoint = await fails(on_call.room, receiver)
+
+    assert await on_call.run() == Done()
+
+    (letter,) = on_call.inbox.letters
+    text = letter.content.decode()
+    assert letter.rcpt_tos == ["on.call@example.com"]
+    assert "Subject: Offhook: 1 webhook endpoint in trouble" in text
+    assert f"{ids.show('whe', endpoint)} fails since" in text
+
+
+async def test_nobody_is_told_twice_of_the_same_and_news_wait_for_the_interval(
+    on_call: OnCall, receiver: Receiver, neighbour: Receiver, clock: Any
+) -> None:
+    await on_call.alert(MAIL, every_minutes=20)
+    await fails(on_call.room, receiver)
+    await on_call.run()
+    await clock.forward(timedelta(minutes=1))
+    await fails(on_call.room, neighbour)
+
+    later = await on_call.run()
+    assert isinstance(later, RetryAt)
+    assert len(on_call.inbox.letters) == 1
+
+    await clock.to(later.when)
+    await on_call.run()
+    (_, second) = on_call.inbox.letters
+    assert second.content.decode().count("fails since") == 1
+
+
+async def test_what_goes_wrong_together_is_one_letter(on_call: OnCall, receiver: Receiver, neighbour: Receiver) -> None:
+    await on_call.alert(MAIL)
+    await fails(on_call.room, receiver)
+    await fails(on_call.room, neighbour)
+
+    await on_call.run()
+
+    (letter,) = on_call.inbox.letters
+    assert "2 webhook endpoints in trouble" in letter.content.decode()
+
+
+async def test_slack_is_told_in_its_own_words(on_call: OnCall, receiver: Receiver, neighbour: Receiver) -> None:
+    shown = await on_call.alert({"type": "slack", "url": neighbour.url})
+    await fails(on_call.room, receiver)
+
+    await on_call.run()
+
+    (told,) = [orjson.loads(one.body) for one in neighbour.received]
+    assert set(told) == {"text"}
+    assert "fails since" in told["text"]
+    assert shown["to"] == {"type": "slack", "url": "***"}
+
+
+async def test_another_endpoint_is_told_whatever_it_listens_to_and_never_the_one_in_trouble(
+    on_call: OnCall, receiver: Receiver, neighbour: Receiver
+) -> None:
+    healthy = await on_call.room.endpoint(neighbour.url, ["campaign.*"])
+    await on_call.alert({"type": "webhook_endpoint", "webhook_endpoint_id": healthy.shown["id"]})
+    failing = await fails(on_call.room, receiver)
+    before = len(receiver.received)
+
+    await on_call.run()
+    await on_call.room.drain()
+
+    (told,) = [orjson.loads(one.body) for one in neighbour.received]
+    assert told["type"] == "alert.raised"
+    assert [one["webhook_endpoint_id"] for one in told["data"]["incidents"]] == [ids.show("whe", failing)]
+    assert len(receiver.received) == before
+
+
+async def test_an_endpoint_in_trouble_is_no_way_to_tell_of_its_own(on_call: OnCall, receiver: Receiver) -> None:
+    failing = await fails(on_call.room, receiver)
+    await on_call.alert({"type": "webhook_endpoint", "webhook_endpoint_id": ids.show("whe", failing)})
+    await on_call.room.do(on_call.room.webhooks.endpoints.disable, failing)
+    await on_call.room.do(on_call.room.webhooks.endpoints.enable, failing, "send")
+
+    await on_call.run()
+
+    types = [one["type"] for one in await on_call.room.deliveries(endpoint=failing)]
+    assert "alert.raised" not in types
+
+
+async def test_the_operational_event_is_told_once_when_the_trouble_begins(
+    on_call: OnCall, receiver: Receiver, neighbour: Receiver
+) -> None:
+    await on_call.room.endpoint(neighbour.url, ["webhook.delivery_alert"])
+    await fails(on_call.room, receiver, times=30)
+    await on_call.room.drain()
+
+    (told,) = [orjson.loads(one.body) for one in neighbour.received]
+    assert (told["data"]["about"], told["data"]["detail"]) == ("failing", "failures_in_row")
+
+
+async def test_dead_letters_are_counted_together(on_call: OnCall, receiver: Receiver) -> None:
+    await on_call.alert(MAIL, about=["dead_letters"])
+    receiver.says = [Says(500)]
+    await on_call.room.endpoint(receiver.url, retry={"tries": 1})
+    await on_call.room.happens(3)
+    await on_call.room.drain()
+
+    await on_call.run()
+
+    (letter,) = on_call.inbox.letters
+    assert "has dead letters" in letter.content.decode()
+    assert ", 3 times (http_500)" in letter.content.decode().replace("=\n", "")
+
+
+async def test_whoever_was_told_is_told_when_it_is_over(on_call: OnCall, receiver: Receiver, clock: Any) -> None:
+    alert = await on_call.alert(MAIL, every_minutes=1)
+    await fails(on_call.room, receiver)
+    await on_call.run()
+    assert [one["about"] for one in (await on_call.shown(alert))["open"]] == ["failing"]
+
+    receiver.says = [Says(200)]
+    await clock.forward(timedelta(minutes=2))
+    await on_call.room.happens()
+    await on_call.room.drain()
+    await on_call.run()
+
+    assert "is well again" in on_call.inbox.letters[-1].content.decode()
+    assert (await on_call.shown(alert))["open"] == []
+
+
+async def test_what_cannot_be_told_stands_at_the_alert_and_is_tried_again(
+    on_call: OnCall, receiver: Receiver, neighbour: Receiver, clock: Any
+) -> None:
+    neighbour.says = [Says(404), Says(200)]
+    alert = await on_call.alert({"type": "slack", "url": neighbour.url})
+    await fails(on_call.room, receiver)
+
+    later = await on_call.run()
+    assert isinstance(later, RetryAt)
+    assert (await on_call.shown(alert))["last_error"] == "it answered 404"
+
+    await clock.to(later.when)
+    assert await on_call.run() == Done()
+    assert (await on_call.shown(alert))["last_error"] is None
+
+
+async def test_an_endpoint_whose_deliveries_are_not_sent_lags_until_they_are(
+    on_call: OnCall, receiver: Receiver, worker: Room, database: Database, clock: Any
+) -> None:
+    alert = await on_call.alert(MAIL, about=["lagging"])
+    await on_call.room.endpoint(receiver.url)
+    await worker.happens()
+    await clock.forward(timedelta(minutes=6))
+    await on_call.room.webhooks.lateness.once()
+    assert [one["about"] for one in (await on_call.shown(alert))["open"]] == ["lagging"]
+
+    await on_call.room.drain()
+    await on_call.room.webhooks.lateness.once()
+
+    assert (await on_call.shown(alert))["open"] == []
+
+
+async def test_mail_needs_a_server_and_an_alert_needs_an_endpoint_that_is_there(on_call: OnCall) -> None:
+    on_call.alerts._has_mail = False
+    with pytest.raises(Conflict, match="OFFHOOK_SMTP_URL"):
+        await on_call.alert(MAIL)
+    with pytest.raises(Exception, match="no_such_endpoint"):
+        await on_call.alert({"type": "slack", "url": "https://example.com"}, endpoints=["ext:nobody"])
+
+
+async def test_what_is_changed_is_changed_and_nothing_else(on_call: OnCall) -> None:
+    alert = await on_call.alert({"type": "slack", "url": "https://example.com/a"}, metadata={"team": "a"})
+
+    body = AlertChange.read({"every_minutes": 5, "about": ["disabled"]})
+    changed = await on_call.room.do(
+        on_call.alerts.change, ids.read("alr", alert["id"]), body, frozenset({"every_minutes", "about"}), 1
+    )
+
+    assert (changed["every_minutes"], changed["about"], changed["version"]) == (5, ["disabled"], 2)
+    assert (changed["to"], changed["metadata"]) == (alert["to"], {"team": "a"})
+
+
+async def test_a_mail_server_says_in_plain_words_why_it_took_nothing(on_call: OnCall) -> None:
+    refused = await on_call.mail.send(["nobody@example.com"], "Subject", "Text")
+    away = await MailServer("127.0.0.1", 1, False).send(["a@example.com"], "Subject", "Text")
+
+    assert refused == NotSent("mail_550", "the mail server answered 550")
+    assert away == NotSent("mail_unreachable", "the mail server did not answer in time")
+    assert await on_call.mail.send(["a@example.com"], "Subject", "Text") == Sent()
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "tls"),
+    [("smtp://mail.example.com", 587, False), ("smtps://u%40x:p%3A@mail.example.com", 465, True)],
+)
+def test_a_mail_server_is_written_as_a_url_and_its_password_is_never_shown(url: str, port: int, tls: bool) -> None:
+    server = MailServer.parse(url, "a@example.com")
+
+    assert (server.host, server.port, server.implicit_tls) == ("mail.example.com", port, tls)
+    assert "p:" not in repr(server)
