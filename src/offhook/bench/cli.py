@@ -1,15 +1,15 @@
 """`offhook bench`: which loads are run on which processes, and how it is told."""
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
 
-from offhook.bench import machine, people, report, store
+from offhook.bench import hardship, machine, people, report, store
 from offhook.bench.measure import Figures, Load, measure
-from offhook.bench.stage import Topology, built
+from offhook.bench.stage import Stage, Topology, built
 from offhook.demo import run
 
 app = typer.Typer(
@@ -24,6 +24,15 @@ Json = Annotated[bool, typer.Option("--json", help="Tell it to machines, as one 
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the section for docs/benchmarks.md.")]
 
 EVENTS_PER_LEAD = 3
+
+
+class Shown(Protocol):
+    """A measurement that can be told."""
+
+    def shown(self) -> dict[str, Any]:
+        """As one JSON object."""
+
+
 FIXED_EVENTS_PER_S = 1000
 
 
@@ -43,10 +52,49 @@ def pipeline(
     _run(_pipeline(seconds), [topology], as_json, as_markdown)
 
 
+@app.command()
+def neighbours(
+    seconds: Seconds = 20,
+    topology: Processes = "up",
+    rows: Annotated[
+        int, typer.Option("--rows", min=100, help="How many deliveries wait for the dead one.")
+    ] = 1_000_000,
+) -> None:
+    """What one dead, one hanging and one dripping endpoint cost the others."""
+    _tell(topology, lambda stage: hardship.neighbours(stage, rows, seconds))
+
+
+@app.command()
+def backlog(
+    topology: Processes = "up",
+    rows: Annotated[int, typer.Option("--rows", min=1000, help="How large the backlog is.")] = 1_000_000,
+    many: Annotated[
+        int, typer.Option("--many", min=10_000, help="Over how many rows the claim is timed.")
+    ] = 10_000_000,
+) -> None:
+    """What a backlog costs the fresh deliveries while it drains; and what a claim costs over very many rows."""
+    _tell(topology, lambda stage: hardship.backlog(stage, rows))
+    _tell(topology, lambda stage: hardship.claims(stage, 10_000, many))
+
+
 @app.command("all")
 def all_(seconds: Seconds = 8, as_json: Json = False, as_markdown: Markdown = False) -> None:
     """Everything, on one process and on two."""
     _run([*_ingest(seconds), *_pipeline(seconds)], ["up", "split"], as_json, as_markdown)
+
+
+def _tell(topology: str, act: Callable[[Stage], Awaitable[Shown]]) -> None:
+    async def measured() -> Shown:
+        async with built(_topology(topology)) as stage:
+            return await act(stage)
+
+    typer.echo(json.dumps(run(measured()).shown(), indent=2))
+
+
+def _topology(name: str) -> Topology:
+    if name not in ("up", "split"):
+        raise typer.BadParameter("up or split", param_hint="--topology")
+    return "up" if name == "up" else "split"
 
 
 def _ingest(seconds: float) -> list[Load]:
@@ -72,9 +120,7 @@ def _run(loads: Sequence[Load], topologies: Sequence[str], as_json: bool, as_mar
     described: dict[str, Any] = {}
     runs: list[Figures] = []
     for topology in topologies:
-        if topology not in ("up", "split"):
-            raise typer.BadParameter("up or split", param_hint="--topology")
-        described, found = run(_measured(loads, "up" if topology == "up" else "split"))
+        described, found = run(_measured(loads, _topology(topology)))
         runs += found
     if as_json:
         typer.echo(json.dumps(report.as_object(described, runs), indent=2))

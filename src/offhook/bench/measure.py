@@ -95,15 +95,15 @@ async def measure(stage: Stage, load: Load) -> Figures:
     Raises MeasureFailed when the load fails or deliveries stay open.
     """
     await stage.hear(load.hears)
-    await _loaded(stage, replace(load, seconds=_WARM_S))
+    await loaded(stage, replace(load, seconds=_WARM_S))
     await _drained(stage)
     await stage.empty()
     await _drained(stage)
     await store.tidy(stage.database)
-    planned = await _loaded(stage, replace(load, seconds=_PLAN_S))
+    planned = await loaded(stage, replace(load, seconds=_PLAN_S))
     await _drained(stage)
     before = await _read(stage)
-    sent = await _loaded(stage, replace(load, first=sum(planned["statuses"].values()) * load.batch))
+    sent = await loaded(stage, replace(load, first=sum(planned["statuses"].values()) * load.batch))
     await _drained(stage)
     recorded_s = sent["elapsed_s"] + time.time() - sent["ended_at"]
     rss_mb = stage.gauge.rss_mb()
@@ -119,17 +119,19 @@ async def _read(stage: Stage) -> _Reading:
         await store.transactions(stage.database),
         await store.events(stage.database),
         (await store.recorded(stage.database)).tries,
-        int(json.loads(await _got(stage.receiver_counts))["received"]),
-        read_buckets(await _got(stage.metrics_url), "offhook_webhook_commit_to_wire_ms"),
+        int(json.loads(await got(stage.receiver_counts))["received"]),
+        read_buckets(await got(stage.metrics_url), "offhook_webhook_commit_to_wire_ms"),
     )
 
 
-async def _got(url: str) -> str:
+async def got(url: str) -> str:
+    """What is answered there."""
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         return await answer.text()
 
 
-async def _loaded(stage: Stage, load: Load) -> dict[str, Any]:
+async def loaded(stage: Stage, load: Load) -> dict[str, Any]:
+    """Run the load; what its generator tells. Raises MeasureFailed."""
     asked = {**asdict(load), "port": stage.port, "key": stage.key, "run": f"{load.name}-{time.time_ns():x}"}
     process = await asyncio.create_subprocess_exec(
         *module("offhook.bench.load"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE

@@ -8,9 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from uuid import UUID
 
 import psycopg
 
+from offhook import ids
 from offhook.bench.gauge import Gauge
 from offhook.db.embedded import EmbeddedPostgres
 from offhook.demo import Api, Part, free_port, module, offhook
@@ -42,6 +44,11 @@ class Stage:
     async def empty(self) -> None:
         """Forget all leads and events, so that every number is free again."""
         await self.api.post("/v1/sandbox/reset", {"now": MONDAY_NOON})
+
+    async def another(self, url: str, events: Sequence[str], **settings: Any) -> UUID:
+        """One more endpoint."""
+        made = await self.api.post("/v1/webhook-endpoints", {"url": url, "events": list(events), **settings})
+        return ids.read("whe", made["id"])
 
     async def hear(self, events: Sequence[str]) -> None:
         """Have the endpoint hear these events from now on."""

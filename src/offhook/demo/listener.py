@@ -36,6 +36,10 @@ class Exchange:
         """Send the answer; a client that has left is not told."""
         self._connection.answer(status, body)
 
+    def send(self, raw: bytes) -> None:
+        """Send these bytes as they are, a piece of an answer."""
+        self._connection.send(raw)
+
 
 class Listener:
     """Hands every exchange on one port to `take`. May be closed and opened again: refused connections in between."""
@@ -94,8 +98,11 @@ class _Connection(asyncio.Protocol):
             self._take(exchange)
 
     def answer(self, status: int, body: bytes) -> None:
+        self.send(b"HTTP/1.1 %d .\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body)
+
+    def send(self, raw: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(b"HTTP/1.1 %d .\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body)
+            self._transport.write(raw)
 
     def cut(self) -> None:
         if self._transport is not None:
