@@ -42,6 +42,7 @@ PAST_THE_FRONT_DOOR = {
     ("app", "http.openapi"),
     ("app", "http.straight"),
     ("bench", "db.embedded"),
+    ("bench", "webhooks.claim_store"),
     ("cli", "access.keys"),
     ("cli", "bench.cli"),
     ("cli", "compliance.rehearsal"),

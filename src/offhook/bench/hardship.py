@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from offhook import ids
-from offhook.bench import heap, store
+from offhook.bench import heap_store as heap
+from offhook.bench import store
 from offhook.bench.measure import Load, got, loaded
 from offhook.bench.stage import Stage
 from offhook.demo import free_port
