@@ -190,7 +190,7 @@ class House:
             providers_http.router(door, self.database, self.providers, self.calls, self.one_offs.dial),
             sync_http.router(door, self.post_backs, self.opt_outs),
             self.webhooks.router(door),
-            events_http.router(door, self.vault, self.streams, self.webhooks.globs_of),
+            events_http.router(door, self.vault, self.streams, self.webhooks.hearing_of),
             access_http.router(door, self.authenticator),
             progress_http.router(door),
             receipts_http.router(door, self.vault),

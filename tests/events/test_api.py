@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from offhook.errors import NotFound
 from offhook.events import Log, Story, http, store
 from offhook.events.catalogue.leads import LeadCadencePaused, LeadCadenceStarted
 from offhook.events.fact import Fact
+from offhook.events.hearing import Hearing
 from offhook.events.reactions import Within
 from offhook.events.stream import Streams, announce
 from offhook.http import Door
@@ -24,10 +24,10 @@ from offhook.settings import load
 ENDPOINT = ids.new()
 
 
-async def globs_of(tx: Tx, ref: Ref) -> Sequence[str]:
+async def hearing_of(tx: Tx, ref: Ref) -> Hearing:
     if ref not in (ENDPOINT, External("crm")):
         raise NotFound("no_such_endpoint", "There is no endpoint with this id.")
-    return ["lead.cadence_started", "call.*"]
+    return Hearing(["lead.cadence_started", "call.*"], ENDPOINT)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def app(database: Database, vault: Vault, wakeups: Wakeups, streams: Streams) ->
     async def ready() -> dict[str, str]:
         return {}
 
-    router = http.router(Door(database, vault), vault, streams, globs_of)
+    router = http.router(Door(database, vault), vault, streams, hearing_of)
     return build_app(load(environ={}), access.Authenticator(database, wakeups), database, [router], ready)
 
 

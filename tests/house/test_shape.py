@@ -55,6 +55,7 @@ PAST_THE_FRONT_DOOR = {
     ("upkeep", "events.store"),
     ("wiring", "http.idempotency"),
     ("webhooks", "events.envelope"),
+    ("webhooks", "events.hearing"),
     ("webhooks", "events.tombstone"),
     ("webhooks", "events.types"),
     ("webhooks", "outbound.mail"),

@@ -1,5 +1,6 @@
 """An endpoint's health follows from its tries alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -7,11 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.webhooks.health import Health, after
+from offhook.webhooks import health
+from offhook.webhooks.health import Health
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 WELL = Health("active", None, 0, None, None)
+DAYS = timedelta(days=5)
 TRIES = st.lists(st.booleans(), max_size=40)
+
+
+def after(before: Health, tries: Sequence[tuple[datetime, bool]], patience: timedelta = DAYS) -> Health:
+    return health.after(before, tries, patience)
 
 
 def failures(count: int, apart: timedelta = timedelta(seconds=1)) -> list[tuple[datetime, bool]]:
@@ -23,10 +30,13 @@ def test_ten_failures_in_a_row_make_it_fail_and_nine_do_not() -> None:
     assert after(WELL, failures(10)).status == "failing"
 
 
-def test_five_days_without_success_disable_it() -> None:
-    long = after(WELL, failures(2, timedelta(days=5)))
+@given(st.integers(min_value=1, max_value=30))
+def test_as_many_days_without_success_as_its_owner_grants_disable_it(days: int) -> None:
+    patience, instant = timedelta(days=days), timedelta(microseconds=1)
 
-    assert (long.status, long.reason) == ("disabled", "no_success")
+    almost, long = (after(WELL, failures(2, wait), patience) for wait in (patience - instant, patience))
+
+    assert (almost.status, long.status, long.reason) == ("active", "disabled", "no_success")
 
 
 @pytest.mark.parametrize("status", ["paused", "disabled"])

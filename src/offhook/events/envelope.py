@@ -5,7 +5,7 @@ clear. Both are sealed as one, so what is hidden costs no seal of its own, and d
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,6 +31,24 @@ def unpack(stored: bytes) -> Unpacked:
     """What `pack` packed."""
     envelope, found, hidden = stored.partition(_BREAK)
     return Unpacked(envelope, orjson.loads(hidden) if found else {})
+
+
+def revealed(envelope: bytes, hidden: Hidden) -> dict[str, Any]:
+    """The event with what it hides in its place: what filters ask about."""
+    event: dict[str, Any] = orjson.loads(envelope)
+    for place, clear in hidden.items():
+        if (found := holder(event, place)) is not None:
+            found[place.rpartition(".")[2]] = clear
+    return event
+
+
+def holder(event: dict[str, Any], place: str) -> dict[str, Any] | None:
+    """The object in an event that has the last name of a place like `call.caller_id`; None where there is no such place."""
+    *path, name = place.split(".")
+    found: Any = event
+    for step in path:
+        found = found.get(step) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and name in found else None
 
 
 def envelope_of(stored: bytes) -> bytes:

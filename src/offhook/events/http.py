@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
@@ -13,15 +14,20 @@ from offhook import ids
 from offhook.db import Tx
 from offhook.errors import Fault, Invalid, NotFound
 from offhook.events import store, types
-from offhook.events.reading import opened
+from offhook.events.hearing import Hearing, look
+from offhook.events.reading import opened, read
 from offhook.events.store import BEGINNING, EventRow, Wanted
 from offhook.events.stream import Streams
-from offhook.http import Answer, Caller, Door, Page, caller, listed, page
+from offhook.http import Answer, Caller, Door, Page, caller, page
+from offhook.http.pages import cursor
 from offhook.http.resources import Ref, ref_of
 from offhook.privacy import Vault
 
-GlobsOf = Callable[[Tx, Ref], Awaitable[Sequence[str]]]
-"""To which event types that endpoint listens. Raises NotFound."""
+HearingOf = Callable[[Tx, Ref], Awaitable[Hearing]]
+"""What that endpoint listens to. Raises NotFound."""
+
+LOOK = 200
+"""So many rows are opened at most to find the page of an endpoint that has a filter; such a page may be short."""
 
 Globs = Annotated[
     Sequence[Annotated[str, StringConstraints(max_length=100)]],
@@ -55,44 +61,46 @@ class Asked:
         except ids.NotAnId:
             raise Invalid([Fault("subject", "bad_id", "This is not an id, like lead_… or call_….")]) from None
 
-    async def wanted(self, tx: Tx, globs_of: GlobsOf) -> Wanted:
-        """Which types, also by what the named endpoint listens to. An endpoint is never told about itself."""
+    async def hearing(self, tx: Tx, hearing_of: HearingOf) -> Hearing:
+        """What the named endpoint listens to, everything where none is named. Raises NotFound."""
         if self.webhook_endpoint is None:
-            return Wanted(self.types)
-        ref = ref_of(self.webhook_endpoint, "whe")
-        return Wanted(self.types, await globs_of(tx, ref), ref if isinstance(ref, UUID) else None)
+            return Hearing()
+        return await hearing_of(tx, ref_of(self.webhook_endpoint, "whe"))
 
 
-def router(door: Door, vault: Vault, streams: Streams, globs_of: GlobsOf) -> APIRouter:
+def router(door: Door, vault: Vault, streams: Streams, hearing_of: HearingOf) -> APIRouter:
     """The routes of the log."""
     api = APIRouter(prefix="/v1", tags=["events"])
-    _add_list(api, door, vault, globs_of)
+    _add_list(api, door, vault, hearing_of)
     _add_stream(api, streams)
     _add_one(api, door, vault)
     _add_types(api)
     return api
 
 
-def _add_list(api: APIRouter, door: Door, vault: Vault, globs_of: GlobsOf) -> None:
+def _add_list(api: APIRouter, door: Door, vault: Vault, hearing_of: HearingOf) -> None:
     @api.get("/events")
     async def list_(
         asked: Annotated[Asked, Depends()],
         page: Annotated[Page, Depends(page)],
         who: Annotated[Caller, caller("events:read")],
     ) -> Response:
+        """In the order of the log, or of a subject's sequence. A page of a filtered endpoint may be short: see `has_more`."""
         _check(asked.types)
         subject = asked.subject_id()
 
-        async def read(tx: Tx) -> Answer:
-            wanted = await asked.wanted(tx, globs_of)
+        async def answer(tx: Tx) -> Answer:
+            hearing = await asked.hearing(tx, hearing_of)
+            wanted = Wanted(asked.types, hearing.globs, hearing.unheard)
+            most = page.most if hearing.asks is None else LOOK + 1
             if subject is None:
-                rows = await store.after_position(tx, wanted, page.start(int, int, UUID) or BEGINNING, page.most)
-                return await _listed(tx, vault, rows, page, lambda row: row.position)
+                rows = await store.after_position(tx, wanted, page.start(int, int, UUID) or BEGINNING, most)
+                return await _listed(tx, vault, rows, page, hearing, lambda row: row.position)
             (after,) = page.start(int) or (asked.after_sequence or 0,)
-            rows = await store.after_sequence(tx, subject, wanted, after, page.most)
-            return await _listed(tx, vault, rows, page, lambda row: (row.sequence,))
+            rows = await store.after_sequence(tx, subject, wanted, after, most)
+            return await _listed(tx, vault, rows, page, hearing, lambda row: (row.sequence,))
 
-        return await door.read(who, read)
+        return await door.read(who, answer)
 
 
 def _add_stream(api: APIRouter, streams: Streams) -> None:
@@ -139,10 +147,28 @@ def _check(globs: Sequence[str]) -> None:
 
 
 async def _listed(
-    tx: Tx, vault: Vault, rows: list[EventRow], page: Page, cursor_of: Callable[[EventRow], Sequence[int | UUID]]
+    tx: Tx,
+    vault: Vault,
+    rows: list[EventRow],
+    page: Page,
+    hearing: Hearing,
+    cursor_of: Callable[[EventRow], Sequence[int | UUID]],
 ) -> Answer:
-    bodies = dict(zip((row.id for row in rows), await opened(tx, vault, rows), strict=True))
-    return Answer(200, listed(rows, page, cursor_of, lambda row: bodies[row.id]))
+    """The page in these rows. The next one begins behind the last row that was looked at, whether it was told or not."""
+    asks = hearing.asks
+    at_most = page.limit if asks is None else LOOK
+    told = await read(tx, vault, rows[:at_most])
+    found, looked_at = look((asks is None or one.fits(asks) for one in told), page.limit)
+    has_more = looked_at < len(rows)
+    return Answer(
+        200,
+        {
+            "object": "list",
+            "data": [orjson.Fragment(told[n].envelope) for n in found],
+            "has_more": has_more,
+            "next_cursor": cursor(cursor_of(rows[looked_at - 1])) if has_more else None,
+        },
+    )
 
 
 def _event_id(text: str) -> UUID:

@@ -1,11 +1,12 @@
 """The room put together, for wiring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fastapi import APIRouter
 
 from offhook.db import Database, Tx, Wakeups
 from offhook.events import Log
+from offhook.events.hearing import Hearing
 from offhook.http import Door
 from offhook.http.resources import Ref, resource_router
 from offhook.jobs import Inside, Outside
@@ -97,6 +98,6 @@ class Webhooks:
             for one in book.endpoints.values()
         )
 
-    async def globs_of(self, tx: Tx, ref: Ref) -> Sequence[str]:
-        """What an endpoint listens to. Raises NotFound."""
-        return await self.endpoints.globs_of(tx, ref)
+    async def hearing_of(self, tx: Tx, ref: Ref) -> Hearing:
+        """What an endpoint listens to, as it is set now. Raises NotFound."""
+        return await self.endpoints.hearing_of(tx, ref)

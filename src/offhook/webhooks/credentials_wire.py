@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from offhook.http import Wire
-from offhook.webhooks.credentials import ApiKey, Basic, Bearer, ClientCredentials, NoCredentials
+from offhook.webhooks.credentials import MASK, ApiKey, Basic, Bearer, ClientCredentials, NoCredentials
 from offhook.webhooks.headers import NAME_CAP, VALUE_CAP, header_fault, value_fault
 
 
@@ -33,6 +33,12 @@ def _token_fault(text: str) -> str | None:
     return "A token holds no blank." if " " in text else value_fault(text)
 
 
+def _stars_fault(text: str) -> str | None:
+    # What was read is sent back, and would be kept as the secret.
+    stars = "These stars stand for the secret that is kept. Send the secret, or leave authentication out to keep it."
+    return stars if text == MASK else None
+
+
 def _url_fault(text: str) -> str | None:
     return None if _is_url(text) else "This must be a URL that begins with https://, without credentials and fragment."
 
@@ -51,11 +57,12 @@ def _length(most: int, least: int = 1) -> StringConstraints:
 
 
 _Secret = Field(repr=False)
+_NoStars = _without(_stars_fault, "masked_secret")
 _Header = Annotated[str, _length(NAME_CAP), _without(header_fault, "bad_header")]
-_Value = Annotated[str, _length(VALUE_CAP), _without(value_fault, "bad_value"), _Secret]
-_Token = Annotated[str, _length(VALUE_CAP), _without(_token_fault, "bad_value"), _Secret]
+_Value = Annotated[str, _length(VALUE_CAP), _without(value_fault, "bad_value"), _NoStars, _Secret]
+_Token = Annotated[str, _length(VALUE_CAP), _without(_token_fault, "bad_value"), _NoStars, _Secret]
 _Username = Annotated[str, _length(256), _without(_name_fault, "bad_value")]
-_Password = Annotated[str, _length(1024), _without(_text_fault, "bad_value"), _Secret]
+_Password = Annotated[str, _length(1024), _without(_text_fault, "bad_value"), _NoStars, _Secret]
 _Url = Annotated[str, _length(2048), _without(_url_fault, "bad_url"), _Secret]
 # RFC 6749, appendix A: what ids, secrets and scopes are made of.
 _Client = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[ -~]*$")]
@@ -110,7 +117,7 @@ class ClientCredentialsIn(Wire):
     type: Literal["oauth2"]
     token_url: _Url
     client_id: _Client
-    client_secret: Annotated[_Client, _Secret]
+    client_secret: Annotated[_Client, _NoStars, _Secret]
     scope: _Scope = ""
     audience: _Audience = ""
     client_auth: Literal["basic", "body"] = "basic"

@@ -15,6 +15,7 @@ from offhook.events.catalogue.webhooks import WebhookDeadLettered, WebhookEndpoi
 from offhook.privacy import Vault
 from offhook.webhooks import health, lane_store, outcome_store, response, store
 from offhook.webhooks.directory import Directory
+from offhook.webhooks.endpoint_settings import settings_of
 from offhook.webhooks.health import Health
 from offhook.webhooks.outcome_store import Written
 from offhook.webhooks.parcel import Closed, Dead, Kept, Result, Try
@@ -66,8 +67,8 @@ class Endings:
         facts: list[Fact] = []
         if not tries:
             return facts
-        for endpoint, before in (await store.lock_health(tx, list(tries))).items():
-            after = health.after(before, tries[endpoint])
+        for endpoint, (before, stored) in (await store.lock_health(tx, list(tries))).items():
+            after = health.after(before, tries[endpoint], settings_of(stored).patience)
             if endpoint in unwanted:
                 after = health.disabled(after, unwanted[endpoint])
             facts += await self._change(tx, endpoint, before, after)

@@ -8,21 +8,21 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from offhook.expressions import Filter, NotAnExpression, compile_filter
 from offhook.http import Wire
 from offhook.webhooks.headers import header_fault
 from offhook.webhooks.masks import Mask, Masks
-from offhook.webhooks.rendering import Format, Names, Rendering
+from offhook.webhooks.rendering import OTHERWISE_NAMED, Format, Names, Rendering
 from offhook.webhooks.schedule import DEFAULT, LONGEST_RETRY_AFTER, MOST_TRIES, Schedule
 from offhook.webhooks.signing import SecondSignature
 
-_PATH = re.compile(r"(call|visitor|lead|data)(\.[a-z0-9_]+)*")
+_PATH = re.compile(r"(call|visitor|lead|data)(\.[A-Za-z0-9_-]+)*")
 
 
 def _compiles(text: str) -> str:
@@ -42,12 +42,21 @@ def _a_path(text: str) -> str:
 
 
 def _a_header_of_theirs(name: str) -> str:
-    fault = header_fault(name)
-    if name.lower().startswith("ce-"):
-        fault = "Headers that begin with ce- belong to CloudEvents; choose another name."
-    if fault:
+    if fault := header_fault(name):
         raise PydanticCustomError("bad_header", "{why}", {"why": fault})
     return name.lower()
+
+
+def _are_twice(headers: Mapping[Any, Any]) -> bool:
+    return len({str(name).lower() for name in headers}) < len(headers)
+
+
+def _each_once(headers: Any) -> Any:
+    if isinstance(headers, Mapping) and _are_twice(headers):
+        raise PydanticCustomError(
+            "header_taken", "A header stands here twice, as the case of its letters makes no difference; leave one out."
+        )
+    return headers
 
 
 def _no_secret(headers: dict[str, str]) -> dict[str, str]:
@@ -60,6 +69,13 @@ FilterText = Annotated[str, StringConstraints(min_length=1, max_length=2000), Af
 Path = Annotated[str, StringConstraints(max_length=200), AfterValidator(_a_path)]
 HeaderName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_a_header_of_theirs)]
 HeaderValue = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[\x20-\x7e]*$")]
+Headers = Annotated[
+    dict[HeaderName, HeaderValue], BeforeValidator(_each_once), Field(max_length=20), AfterValidator(_no_secret)
+]
+_NAMES_SAID = (
+    "`offhook` names types as the catalogue does, like call.answered; `snake` as call_answered, but for"
+    f" {', '.join(f'{ours} → {theirs}' for ours, theirs in OTHERWISE_NAMED.items())}."
+)
 
 
 class Retry(Wire):
@@ -74,23 +90,31 @@ class Retry(Wire):
 
 
 class SecondSignatureIn(Wire):
-    """A signature beside the standard one, for receivers that cannot change: in which header, of which form."""
+    """A signature beside the standard one, for receivers that cannot change: in which header, of which form.
+
+    `timestamped_hex` is `t=<seconds>,v1=<hex>`, `plain_hex` the hex alone behind its `prefix`, like `sha256=`. A key of
+    another system that begins with `whsec_` is decoded as Standard Webhooks says, unless `verbatim_key`: then every letter
+    of it counts, as at Stripe.
+    """
 
     header: HeaderName
     style: Literal["timestamped_hex", "plain_hex"]
     prefix: Annotated[str, StringConstraints(max_length=32)] = ""
+    verbatim_key: bool = False
 
     @property
     def form(self) -> SecondSignature:
         return SecondSignature(self.header, self.style, self.prefix)
 
-    @model_validator(mode="after")
-    def _has_a_form(self) -> Self:
-        try:
-            _ = self.form
-        except ValueError as why:
-            raise PydanticCustomError("bad_prefix", "{why}", {"why": f"{why}."}) from None
-        return self
+    @field_validator("prefix")
+    @classmethod
+    def _has_a_form(cls, prefix: str, info: ValidationInfo) -> str:
+        if {"header", "style"} <= info.data.keys():
+            try:
+                SecondSignature(info.data["header"], info.data["style"], prefix)
+            except ValueError as why:
+                raise PydanticCustomError("bad_prefix", "{why}", {"why": f"{str(why).capitalize()}."}) from None
+        return prefix
 
 
 class Batching(Wire):
@@ -105,10 +129,10 @@ class EndpointSettings(Wire):
 
     filter: FilterText | None = None
     format: Format = "envelope"
-    event_names: Names = "offhook"
+    event_names: Annotated[Names, Field(description=_NAMES_SAID)] = "offhook"
     masks: Annotated[dict[Path, Mask], Field(max_length=50)] = {}
     second_signature: SecondSignatureIn | None = None
-    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=20), AfterValidator(_no_secret)] = {}
+    headers: Headers = {}
     retry: Retry = Retry()
     timeout_s: Annotated[int, Field(ge=1, le=30)] = 10
     disable_after_days: Annotated[int, Field(ge=1, le=30)] = 5
@@ -117,13 +141,14 @@ class EndpointSettings(Wire):
     ordering: Literal["none", "per_subject"] = "none"
     batch: Batching | None = None
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.batch and self.format == "cloudevents_binary":
+    @field_validator("batch")
+    @classmethod
+    def _fits_the_format(cls, batch: Batching | None, info: ValidationInfo) -> Batching | None:
+        if batch and info.data.get("format") == "cloudevents_binary":
             raise PydanticCustomError(
                 "bad_batch", "A CloudEvent in binary form stands alone; choose cloudevents_structured for batches."
             )
-        return self
+        return batch
 
     @property
     def needs_owner(self) -> bool:
@@ -131,9 +156,14 @@ class EndpointSettings(Wire):
         return bool(self.rate_limit_per_s or self.max_in_flight or self.batch or self.ordering == "per_subject")
 
     @property
-    def unmasks(self) -> bool:
-        """Whether it is told what others see masked."""
-        return "full" in self.masks.values()
+    def unmasked(self) -> frozenset[str]:
+        """The places that it is told in clear where others see them masked."""
+        return frozenset(place for place, mask in self.masks.items() if mask == "full")
+
+    @property
+    def patience(self) -> timedelta:
+        """How long it may go without a success before it is disabled."""
+        return timedelta(days=self.disable_after_days)
 
     def different(self) -> dict[str, Any]:
         """What differs from the defaults, JSON-ready: what is stored."""
@@ -157,12 +187,19 @@ NAMES = tuple(EndpointSettings.model_fields)
 
 def patched(stored: Mapping[str, Any], sent: Mapping[str, Any]) -> EndpointSettings:
     """The stored settings after a JSON merge patch (RFC 7396): null takes one back to its default. Raises Invalid."""
-    return EndpointSettings.read(_merged(stored, sent))
+    return EndpointSettings.read(_merged(stored, _with_names_as_stored(sent)))
 
 
 def changed_settings(before: EndpointSettings, after: EndpointSettings) -> list[str]:
     """The names of the settings that differ."""
     return [name for name in NAMES if getattr(before, name) != getattr(after, name)]
+
+
+def _with_names_as_stored(sent: Mapping[str, Any]) -> Mapping[str, Any]:
+    headers = sent.get("headers")
+    if not isinstance(headers, Mapping) or _are_twice(headers):
+        return sent
+    return {**sent, "headers": {name.lower(): value for name, value in headers.items()}}
 
 
 def _merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

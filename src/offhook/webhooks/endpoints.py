@@ -1,14 +1,14 @@
 """`/v1/webhook-endpoints`: who is told, of what, and where.
 
     pending_test ──2xx of a test──▶ active ⇄ failing      see `health`
-         any ──pause──▶ paused        any ──disable, 410, 5 days──▶ disabled        any ──enable──▶ active
+         any ──pause──▶ paused        any ──disable, 410, days of failures──▶ disabled        any ──enable──▶ active
 
 While an endpoint is paused or disabled its events are held; `enable` sends or discards them. Every change raises the
 tenant's generation in its transaction, so that from its commit on no process tells by the old settings.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,15 +25,18 @@ from offhook.events.catalogue.webhooks import (
     WebhookEndpointUpdated,
     WebhookTest,
 )
+from offhook.events.hearing import Hearing
 from offhook.events.types import every_type
 from offhook.http import Page
 from offhook.http.resources import Ref
 from offhook.privacy import Vault
 from offhook.webhooks import globs, lane_store, outcome_store, proving, store
+from offhook.webhooks.credentials import ClientCredentials
 from offhook.webhooks.directory import Directory
 from offhook.webhooks.endpoint_settings import EndpointSettings, changed_settings, patched, settings_of
-from offhook.webhooks.proofs import Proofs
-from offhook.webhooks.reach import Verdict, verdict_on
+from offhook.webhooks.messages import lets_through
+from offhook.webhooks.proofs import Proofs, changed_proofs
+from offhook.webhooks.reach import verdict_on
 from offhook.webhooks.store import EndpointRow
 from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, Rotation, endpoint_shown
 
@@ -81,10 +84,10 @@ class Endpoints:
 
         Raises Invalid, Forbidden when it wants told in clear what the actor may not see, or Conflict for a taken external id.
         """
-        verdict = _checked(body.url, body.events)
-        settings = body.settings
-        self._check_unmasking(settings)
-        id, proved = ids.new(), proving.made(body, tx.wall)
+        settings, id, proved = body.settings, ids.new(), proving.made(body, tx.wall)
+        ssrf = _checked(body.url, body.events, settings, proved.proofs)
+        if settings.unmasked:
+            self._check_unmasking()
         row = EndpointRow(
             id=id,
             external_id=body.external_id,
@@ -102,15 +105,15 @@ class Endpoints:
         if not await store.insert(tx, row):
             raise _taken()
         await self._tell(tx, WebhookEndpointCreated(subject_id=id, status=row.status, events=row.events))
-        return {**endpoint_shown(row, proved.proofs), **proved.shown, "ssrf": _ssrf(verdict)}
+        return {**endpoint_shown(row, proved.proofs, tx.wall), **proved.shown, "ssrf": ssrf}
 
     async def find(self, tx: Tx, ref: Ref) -> Shown:
         """Raises NotFound."""
-        return self._shown(await self._row(tx, ref))
+        return self._shown(tx, await self._row(tx, ref))
 
     async def list(self, tx: Tx, page: Page) -> list[Shown]:
         start = page.start(UUID)
-        return [self._shown(row) for row in await store.page(tx, start[0] if start else None, page.most)]
+        return [self._shown(tx, row) for row in await store.page(tx, start[0] if start else None, page.most)]
 
     async def change(self, tx: Tx, ref: Ref, body: EndpointChange, sent: frozenset[str], expected: int | None) -> Shown:
         """Set what was sent; new keys are shown this once.
@@ -120,22 +123,21 @@ class Endpoints:
         row = await self._row(tx, ref, lock=True)
         if expected is not None and expected != row.version:
             raise Stale("stale", f"It is at version {row.version} by now; read it again.")
-        settings = patched(row.settings, body.patch())
+        settings, as_was = patched(row.settings, body.patch()), settings_of(row.settings)
         before = Proofs.open(self._vault, row.id, row.secret)
         proved = proving.changed(before, settings, body, sent, tx.wall)
         new = {name: value for name, value in body.plain().items() if name in sent}
         changed = [name for name, value in new.items() if value != getattr(row, name)]
-        changed += changed_settings(settings_of(row.settings), settings)
-        changed += [name for name in ("ed25519", "authentication", "tls") if name in sent and proved.proofs != before]
-        if not changed and proved.proofs == before:
-            return self._shown(row)
-        if {"url", "masks"} & set(changed):
-            self._check_unmasking(settings)
+        changed += changed_settings(as_was, settings) + changed_proofs(before, proved.proofs)
+        if not changed:
+            return self._shown(tx, row)
+        if settings.unmasked - as_was.unmasked or (settings.unmasked and "url" in changed):
+            self._check_unmasking()
         secret = row.secret if proved.proofs == before else proved.proofs.seal(self._vault, tx, row.id)
         after = replace(row, **new, settings=settings.different(), needs_owner=settings.needs_owner, secret=secret)
-        verdict = _checked(after.url, after.events)
-        saved = await self._save(tx, after, WebhookEndpointUpdated(subject_id=row.id, changed=sorted(set(changed))))
-        return {**saved, **proved.shown, **({"ssrf": _ssrf(verdict)} if "url" in changed else {})}
+        ssrf = _checked(after.url, after.events, settings, proved.proofs)
+        saved = await self._save(tx, after, WebhookEndpointUpdated(subject_id=row.id, changed=sorted(changed)))
+        return {**saved, **proved.shown, **({"ssrf": ssrf} if {"url", "authentication"} & set(changed) else {})}
 
     async def delete(self, tx: Tx, ref: Ref) -> None:
         """Remove it; what was still open for it ends as discarded. Raises NotFound."""
@@ -159,7 +161,7 @@ class Endpoints:
         """Tell it of events again, and send or discard what was held. Idempotent. Raises NotFound."""
         row = await self._row(tx, ref, lock=True)
         if row.status == "active":
-            return self._shown(row)
+            return self._shown(tx, row)
         await self._directory.changed(tx)
         await lane_store.releasing(tx)  # after the generation: who raised that may wait to hold something
         if held == "send":
@@ -179,10 +181,10 @@ class Endpoints:
         """
         row = await self._row(tx, ref, lock=True)
         before = Proofs.open(self._vault, row.id, row.secret)
-        proved = proving.rotated(before, settings_of(row.settings), body, tx.wall)
-        after = replace(row, secret=proved.proofs.seal(self._vault, tx, row.id))
-        saved = await self._save(tx, after, WebhookEndpointSecretRotated(subject_id=row.id))
-        return {**saved, **proved.shown}
+        rotated = proving.rotated(before, settings_of(row.settings), body, tx.wall)
+        after = replace(row, secret=replace(before, keys=rotated.keys).seal(self._vault, tx, row.id))
+        fact = WebhookEndpointSecretRotated(subject_id=row.id, key=body.key, old_key_expires_at=rotated.old_expires_at)
+        return {**await self._save(tx, after, fact), **rotated.shown}
 
     async def test(self, tx: Tx, ref: Ref, type: str = WebhookTest.type) -> UUID:
         """Send it a test, whatever its state: `webhook.test`, or a sample of that type; the delivery's id.
@@ -197,9 +199,11 @@ class Endpoints:
         await self._log.append(tx, [replace(fact, actor=self._actor)])
         return ids.delivery_of(fact.id, row.id)
 
-    async def globs_of(self, tx: Tx, ref: Ref) -> Sequence[str]:
-        """What it listens to. Raises NotFound."""
-        return (await self._row(tx, ref)).events
+    async def hearing_of(self, tx: Tx, ref: Ref) -> Hearing:
+        """What it listens to, never to itself. Raises NotFound."""
+        row = await self._row(tx, ref)
+        asked = settings_of(row.settings).compiled
+        return Hearing(row.events, row.id, partial(lets_through, asked) if asked else None)
 
     async def id_of(self, tx: Tx, ref: Ref) -> UUID:
         """Its own id. Raises NotFound."""
@@ -207,7 +211,7 @@ class Endpoints:
 
     async def _stop(self, tx: Tx, row: EndpointRow, status: str) -> Shown:
         if row.status == status:
-            return self._shown(row)
+            return self._shown(tx, row)
         await outcome_store.hold_all(tx, row.id)
         moved = Transition("status", row.status, status, "by_request")
         fact: Fact = WebhookEndpointUpdated(subject_id=row.id, transition=moved, changed=["status"])
@@ -229,13 +233,13 @@ class Endpoints:
         if not await store.update(tx, row):
             raise _taken()
         await self._tell(tx, fact)
-        return self._shown(await self._row(tx, row.id))
+        return self._shown(tx, await self._row(tx, row.id))
 
-    def _shown(self, row: EndpointRow) -> Shown:
-        return endpoint_shown(row, Proofs.open(self._vault, row.id, row.secret))
+    def _shown(self, tx: Tx, row: EndpointRow) -> Shown:
+        return endpoint_shown(row, Proofs.open(self._vault, row.id, row.secret), tx.wall)
 
-    def _check_unmasking(self, settings: EndpointSettings) -> None:
-        if settings.unmasks and not self._may_unmask:
+    def _check_unmasking(self) -> None:
+        if not self._may_unmask:
             raise Forbidden(
                 "missing_scope", "To have numbers told in full takes the scope leads:read-personal.", param="masks"
             )
@@ -245,16 +249,18 @@ class Endpoints:
         await self._log.append(tx, [replace(fact, actor=self._actor)])
 
 
-def _checked(url: str, events: list[str]) -> Verdict:
+def _checked(url: str, events: list[str], settings: EndpointSettings, proofs: Proofs) -> Shown:
+    """What was found out about its URLs, as it is shown. Raises Invalid for all that keeps the endpoint from being told."""
     verdict = verdict_on(url)
-    faults = [*([verdict.fault] if verdict.fault else []), *globs.faults(events, every_type())]
+    shown: Shown = verdict.shown()
+    faults = [*verdict.faults("url"), *globs.faults(events, every_type()), *proving.unfit(url, settings, proofs)]
+    if isinstance(proofs.credentials, ClientCredentials):
+        of_tokens = verdict_on(proofs.credentials.token_url)
+        faults += of_tokens.faults("authentication.token_url")
+        shown["token_url"] = of_tokens.shown()
     if faults:
         raise Invalid(faults)
-    return verdict
-
-
-def _ssrf(verdict: Verdict) -> dict[str, str | None]:
-    return {"verdict": verdict.verdict, "address": verdict.address}
+    return shown
 
 
 def _taken() -> Conflict:

@@ -20,6 +20,8 @@ def header_fault(name: str) -> str | None:
         return f"A header's name has at most {NAME_CAP} letters, digits and marks like - or _, and no blank."
     if lowered.startswith(_OURS):
         return f"Headers that begin with {' or '.join(_OURS)} are ours; choose another name."
+    if lowered.startswith("ce-"):
+        return "Headers that begin with ce- belong to CloudEvents; choose another name."
     if lowered in _RESERVED or lowered.startswith("proxy-"):
         return "This header says how the request is carried and is set by us; choose another name."
     return None

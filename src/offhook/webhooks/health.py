@@ -1,11 +1,11 @@
 """How an endpoint fares, as a pure function of what its receiver said.
 
-    active ──10 failures in a row──▶ failing ──5 days without success──▶ disabled
+    active ──10 failures in a row──▶ failing ──days without success──▶ disabled
       ▲                                │ 2xx
       └────────────────────────────────┘            pending_test ──2xx of a test──▶ active
 
-Five days count from the first failure of the row, in the environment's time. A paused or disabled endpoint stays so
-until somebody enables it.
+The days are the endpoint's own setting and count from the first failure of the row, in the environment's time. A paused
+or disabled endpoint stays so until somebody enables it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 FAILURES_TO_FAIL = 10
-PATIENCE = timedelta(days=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,10 @@ class Health:
         return self.failures_in_row > 0 or self.status in ("failing", "pending_test")
 
 
-def after(health: Health, tries: Sequence[tuple[datetime, bool]]) -> Health:
-    """The health after these tries (when, whether it succeeded), in order."""
+def after(health: Health, tries: Sequence[tuple[datetime, bool]], patience: timedelta) -> Health:
+    """The health after these tries (when, whether it succeeded), in order; `patience` ends without a success."""
     for at, succeeded in tries:
-        health = _after_success(health, at) if succeeded else _after_failure(health, at)
+        health = _after_success(health, at) if succeeded else _after_failure(health, at, patience)
     return health
 
 
@@ -49,12 +48,12 @@ def _after_success(health: Health, at: datetime) -> Health:
     return Health("active" if recovered else health.status, None if recovered else health.reason, 0, None, at)
 
 
-def _after_failure(health: Health, at: datetime) -> Health:
+def _after_failure(health: Health, at: datetime, patience: timedelta) -> Health:
     failures, since = health.failures_in_row + 1, health.failing_since or at
     failed = replace(health, failures_in_row=failures, failing_since=since)
     if health.status not in ("active", "failing"):
         return failed
-    if at - since >= PATIENCE:
+    if at - since >= patience:
         return replace(failed, status="disabled", reason="no_success")
     if failures >= FAILURES_TO_FAIL:
         return replace(failed, status="failing", reason="failures_in_row")

@@ -66,7 +66,14 @@ def _urls(body: bytes) -> list[str]:
     bodies = (
         [one.get("body") for one in operations if isinstance(one, dict)] if isinstance(operations, list) else [sent]
     )
-    return [one["url"] for one in bodies if isinstance(one, dict) and isinstance(one.get("url"), str)]
+    places = [place for one in bodies if isinstance(one, dict) for place in _places(one)]
+    return [place for place in places if isinstance(place, str)]
+
+
+def _places(body: dict[str, Any]) -> list[Any]:
+    """Where an endpoint would have us send something."""
+    authentication = body.get("authentication")
+    return [body.get("url"), authentication.get("token_url") if isinstance(authentication, dict) else None]
 
 
 def _add_states(api: APIRouter, door: Door, endpoints: Endpoints) -> None:

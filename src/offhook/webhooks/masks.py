@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from offhook.events.envelope import Hidden
+import orjson
+
+from offhook.events.envelope import Hidden, holder
 
 Mask = Literal["last4", "full", "hash", "absent"]
 Hash = Callable[[str], str]
@@ -26,47 +28,45 @@ class Masks:
         return cls(tuple(sorted(wanted.items())))
 
     def put_on(self, event: dict[str, Any], hidden: Hidden, hashed: Hash) -> None:
-        """Mask this event in place; what is masked afterwards stands in its `redactions`."""
+        """Mask this event in place; what is masked afterwards stands in its `redactions`.
+
+        A mask goes for the whole of its place, and one for a place within it goes before it.
+        """
         redactions = set(event["redactions"])
         for place, mask in self.places:
-            parent, _, name = place.rpartition(".")
-            inside = event if not parent else _inside(event, parent)
-            if inside is None or inside.get(name) is None:
+            inside, name = holder(event, place), place.rpartition(".")[2]
+            if inside is None:
                 continue
-            clear = hidden.get(place)
             if mask == "full":
-                if clear is not None:
-                    inside[name] = clear
-                    redactions.discard(place)
+                redactions -= _show(event, place, hidden)
                 continue
-            inside[name] = _masked(mask, inside[name] if clear is None else clear, hashed)
-            redactions.add(place)
+            value = hidden.get(place, inside[name])
+            if value is None and mask != "absent":
+                continue
+            inside[name] = _masked(mask, value, hashed)
             if inside[name] is None:
                 del inside[name]
+            redactions = {each for each in redactions if not _covers(place, each)} | {place}
         event["redactions"] = sorted(redactions)
 
 
-def unmasked(event: dict[str, Any], hidden: Hidden) -> dict[str, Any]:
-    """The event with everything it hides, in place: what filters see."""
-    for place, clear in hidden.items():
-        parent, _, name = place.rpartition(".")
-        inside = _inside(event, parent)
-        if inside is not None and name in inside:
-            inside[name] = clear
-    return event
+def _show(event: dict[str, Any], place: str, hidden: Hidden) -> set[str]:
+    """Put what is hidden there in clear; which places those are."""
+    shown = {each for each in hidden if _covers(place, each)}
+    for each in shown:
+        if (inside := holder(event, each)) is not None:
+            inside[each.rpartition(".")[2]] = hidden[each]
+    return shown
+
+
+def _covers(place: str, other: str) -> bool:
+    return other == place or other.startswith(f"{place}.")
 
 
 def _masked(mask: Mask, value: Any, hashed: Hash) -> str | None:
     """What stands in its place; None when it is taken out, as is what has no last four characters to show."""
     if mask == "hash":
-        return hashed(value if isinstance(value, str) else str(value))
+        return hashed(value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
     if mask == "last4" and isinstance(value, str):
         return f"***{value[-4:]}" if len(value) > 4 else "***"
     return None
-
-
-def _inside(event: dict[str, Any], path: str) -> dict[str, Any] | None:
-    found: Any = event
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else None

@@ -1,14 +1,14 @@
 """One event as its endpoints are told of it: filtered on what it really says, rendered once for whoever wants the same."""
 
-from collections.abc import Iterator
-
-import orjson
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from offhook.events import Event
-from offhook.expressions import HoldsNot, Operand, Undecided
+from offhook.events.envelope import revealed
+from offhook.expressions import Filter, HoldsNot, Operand, Undecided
 from offhook.webhooks import counts
 from offhook.webhooks.directory import Endpoint
-from offhook.webhooks.masks import Hash, unmasked
+from offhook.webhooks.masks import Hash
 from offhook.webhooks.parcel import Message
 from offhook.webhooks.rendering import USUAL_HEADERS, Rendered, Rendering
 
@@ -23,16 +23,12 @@ class Messages:
         self._clear: Operand | None = None
 
     def wanted_by(self, endpoint: Endpoint) -> bool:
-        """Whether its filter lets this event through. What a filter cannot decide is told: unknown is not no."""
+        """Whether its filter lets this event through."""
         if endpoint.filter is None:
             return True
         if self._clear is None:
-            clear = unmasked(orjson.loads(self._event.body), self._event.fact.story.hidden)
-            self._clear = Operand(clear)
-        held = endpoint.filter.holds(self._clear)
-        if isinstance(held, Undecided):
-            counts.undecided.inc()
-        return not isinstance(held, HoldsNot)
+            self._clear = Operand(revealed(self._event.body, self._event.fact.story.hidden))
+        return lets_through(endpoint.filter, self._clear, count=True)
 
     def for_(self, endpoint: Endpoint) -> Message:
         """The event as this endpoint wants it."""
@@ -63,3 +59,13 @@ class Messages:
             else rendering.render(event.body, fact.story.hidden, self._hashed),
             word=word,
         )
+
+
+def lets_through(filter: Filter, event: Mapping[str, Any] | Operand, *, count: bool = False) -> bool:
+    """Whether an endpoint with this filter is told of this clear event. What a filter cannot decide is told: unknown is
+    not no; it is counted where it is told.
+    """
+    held = filter.holds(event)
+    if count and isinstance(held, Undecided):
+        counts.undecided.inc()
+    return not isinstance(held, HoldsNot)

@@ -51,6 +51,17 @@ class Proofs:
         )
 
 
+def changed_proofs(before: Proofs, after: Proofs) -> list[str]:
+    """The names, as the API has them, of what differs."""
+    pairs = {
+        "ed25519": (before.keys.signing_keys, after.keys.signing_keys),
+        "second_signature_key": (before.keys.second, after.keys.second),
+        "authentication": (before.credentials, after.credentials),
+        "tls": (before.identity, after.identity),
+    }
+    return [name for name, (old, new) in pairs.items() if old != new]
+
+
 @dataclass(slots=True)
 class Signing:
     """The signer of an endpoint at any moment: while keys retire, it changes by itself."""

@@ -1,14 +1,14 @@
 """From what the API was sent to what an endpoint is proved with: made, changed, rotated. Pure but for fresh keys."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from offhook.errors import Conflict, Fault, Invalid
 from offhook.outbound.identity import Identity, NotAnIdentity
-from offhook.webhooks.credentials import NoCredentials
-from offhook.webhooks.endpoint_settings import EndpointSettings
+from offhook.webhooks.credentials import ApiKey, ClientCredentials, NoCredentials, headers_of
+from offhook.webhooks.endpoint_settings import EndpointSettings, SecondSignatureIn
 from offhook.webhooks.proofs import Proofs
-from offhook.webhooks.rotation import Keys, Ring, rotate
+from offhook.webhooks.rotation import K, Keys, Ring, rotate
 from offhook.webhooks.signing import NotASecret, SecondKey, Secret, SigningKey
 from offhook.webhooks.wire import EndpointChange, EndpointIn, Rotation, TlsIn
 
@@ -18,7 +18,16 @@ class Proved:
     """What an endpoint is proved with, and what its owner is shown of it, this once."""
 
     proofs: Proofs
-    shown: dict[str, str]
+    shown: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The keys after a rotation, what of them is shown, this once, and until when the old one signs (None: no more)."""
+
+    keys: Keys
+    shown: dict[str, str] = field(repr=False)
+    old_expires_at: datetime | None
 
 
 def made(body: EndpointIn, now: datetime) -> Proved:
@@ -48,43 +57,89 @@ def changed(
     return _second_key(after, settings, body.second_signature_key)
 
 
-def rotated(proofs: Proofs, settings: EndpointSettings, body: Rotation, now: datetime) -> Proved:
+def rotated(proofs: Proofs, settings: EndpointSettings, body: Rotation, now: datetime) -> Rotated:
     """The proofs with a new key, the old one signing beside it for a while. Raises Invalid, or Conflict without that key."""
     overlap, keys = timedelta(seconds=body.overlap_s), proofs.keys
     try:
         match body.key:
             case "secret":
                 secret = Secret.parse(body.secret) if body.secret else Secret.new()
-                after = replace(keys, secrets=rotate(keys.secrets, secret, now, overlap))
-                return Proved(replace(proofs, keys=after), {"secret": secret.reveal()})
+                secrets = rotate(keys.secrets, secret, now, overlap)
+                until = _signs_until(secrets, keys.secrets.newest)
+                return Rotated(replace(keys, secrets=secrets), {"secret": secret.reveal()}, until)
             case "ed25519":
                 if keys.signing_keys is None:
                     raise _no_such_key("Set ed25519 to true first.")
                 key = SigningKey.parse(body.secret) if body.secret else SigningKey.new()
-                after = replace(keys, signing_keys=rotate(keys.signing_keys, key, now, overlap))
-                return Proved(replace(proofs, keys=after), {"ed25519_public_key": key.public})
+                signing_keys = rotate(keys.signing_keys, key, now, overlap)
+                until = _signs_until(signing_keys, keys.signing_keys.newest)
+                return Rotated(replace(keys, signing_keys=signing_keys), {"ed25519_public_key": key.public}, until)
             case "second_signature":
                 if keys.second is None or settings.second_signature is None:
                     raise _no_such_key("Set second_signature first.")
-                second = SecondKey.parse(body.secret) if body.secret else SecondKey.new()
-                after = replace(keys, second=rotate(keys.second, second, now, overlap))
-                return Proved(replace(proofs, keys=after), {"second_signature_key": second.reveal()})
+                new = _key_of(settings.second_signature, body.secret)
+                second = rotate(keys.second, new, now, overlap)
+                until = _signs_until(second, keys.second.newest)
+                return Rotated(replace(keys, second=second), {"second_signature_key": new.reveal()}, until)
     except NotASecret as why:
         raise Invalid([Fault("secret", "bad_secret", f"This is no such key: {why}.")]) from None
 
 
+def unfit(url: str, settings: EndpointSettings, proofs: Proofs) -> list[Fault]:
+    """What of an endpoint cannot go together, each fault where it is set."""
+    second, credentials, taken = settings.second_signature, proofs.credentials, set(settings.headers)
+    faults = []
+    if second and second.header in taken:
+        faults.append(_taken("second_signature.header"))
+    taken |= {second.header} if second else set()
+    theirs = {"authorization"} if isinstance(credentials, ClientCredentials) else headers_of(credentials).keys()
+    if taken & {name.lower() for name in theirs}:
+        faults.append(_taken("authentication.header" if isinstance(credentials, ApiKey) else "authentication"))
+    if proofs.identity and url.lower().startswith("http:"):
+        detail = "A certificate is shown, and a CA believed, on https only. Give an https:// URL, or leave tls out."
+        faults.append(Fault("tls", "needs_https", detail))
+    return faults
+
+
+def _taken(param: str) -> Fault:
+    detail = (
+        "Another setting has this header: headers, second_signature or authentication. Choose another name for one."
+    )
+    return Fault(param, "header_taken", detail)
+
+
+def _signs_until(ring: Ring[K], old: K) -> datetime | None:
+    return next((one.expires_at for one in ring.retiring if one.key == old), None)
+
+
 def _second_key(proofs: Proofs, settings: EndpointSettings, brought: str | None) -> Proved:
     """The proofs with a key for the second signature where the settings want one, and none where they do not."""
-    if settings.second_signature is None:
+    signature, ring = settings.second_signature, proofs.keys.second
+    if signature is None:
         if brought is not None:
             detail = "A key for a second signature needs second_signature: which header it goes in, and its style."
             raise Invalid([Fault("second_signature_key", "needs_second_signature", detail)])
         return Proved(replace(proofs, keys=replace(proofs.keys, second=None)), {})
-    if proofs.keys.second is not None and brought is None:
-        return Proved(proofs, {})
-    key = SecondKey.parse(brought) if brought else SecondKey.new()
-    keys = replace(proofs.keys, second=Ring(key))
-    return Proved(replace(proofs, keys=keys), {"second_signature_key": key.reveal()})
+    if ring is not None and brought is None:
+        if ring.newest.verbatim == signature.verbatim_key:
+            return Proved(proofs, {})
+        read_anew = _checked_key(signature, ring.newest.text, "second_signature.verbatim_key")
+        return Proved(replace(proofs, keys=replace(proofs.keys, second=replace(ring, newest=read_anew))), {})
+    key = _checked_key(signature, brought, "second_signature_key")
+    return Proved(replace(proofs, keys=replace(proofs.keys, second=Ring(key))), {"second_signature_key": key.reveal()})
+
+
+def _checked_key(signature: SecondSignatureIn, text: str | None, param: str) -> SecondKey:
+    try:
+        return _key_of(signature, text)
+    except NotASecret as why:
+        cure = "" if signature.verbatim_key else " Where every letter of it counts, set second_signature.verbatim_key."
+        raise Invalid([Fault(param, "bad_secret", f"This is no such key: {why}.{cure}")]) from None
+
+
+def _key_of(signature: SecondSignatureIn, text: str | None) -> SecondKey:
+    text = SecondKey.new().text if text is None else text
+    return SecondKey.parse(text, verbatim=signature.verbatim_key)
 
 
 def _identity(tls: TlsIn | None, now: datetime) -> Identity | None:

@@ -40,13 +40,14 @@ class Verdict:
     address: str | None = None
     why: str = ""
 
-    @property
-    def fault(self) -> Fault | None:
-        return (
-            Fault("url", "url_refused", f"Nothing may be sent there: {self.why}.")
-            if self.verdict == "refused"
-            else None
-        )
+    def faults(self, param: str) -> list[Fault]:
+        """What is wrong with this URL, which was sent as `param`."""
+        refused = Fault(param, "url_refused", f"Nothing may be sent there: {self.why}.")
+        return [refused] if self.verdict == "refused" else []
+
+    def shown(self) -> dict[str, str | None]:
+        """As the API tells it."""
+        return {"verdict": self.verdict, "address": self.address}
 
 
 _verdicts: ContextVar[dict[str, Verdict]] = ContextVar("verdicts")

@@ -18,7 +18,7 @@ Names = Literal["offhook", "snake"]
 
 JSON = "application/json"
 USUAL_HEADERS = {"content-type": JSON}
-_OTHERWISE_NAMED = {
+OTHERWISE_NAMED = {
     "call.ended": "call_completed",
     "call.voice_detected": "voice_detected",
     "transfer.bridged": "transfer_success",
@@ -92,7 +92,7 @@ USUAL = Rendering()
 
 def named(type: str, names: Names) -> str:
     """An event type as the endpoint names it."""
-    return type if names == "offhook" else _OTHERWISE_NAMED.get(type) or type.replace(".", "_")
+    return type if names == "offhook" else OTHERWISE_NAMED.get(type) or type.replace(".", "_")
 
 
 def _cloud_event(event: dict[str, Any]) -> dict[str, Any]:

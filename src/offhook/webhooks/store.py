@@ -23,7 +23,7 @@ class EndpointRow:
 
     id: UUID
     external_id: str | None
-    url: str
+    url: str = field(repr=False)
     events: list[str]
     description: str
     settings: dict[str, Any]
@@ -135,14 +135,14 @@ async def delete(tx: Tx, endpoint: UUID) -> None:
     )
 
 
-async def lock_health(tx: Tx, endpoints: Sequence[UUID]) -> dict[UUID, Health]:
-    """How these endpoints are, locked in id order until the commit, so that two processes never embrace."""
+async def lock_health(tx: Tx, endpoints: Sequence[UUID]) -> dict[UUID, tuple[Health, dict[str, Any]]]:
+    """How these endpoints are and are set, locked in id order until the commit, so that two processes never embrace."""
     rows = await tx.rows(
-        "select id, status, status_reason, failures_in_row, failing_since, last_success_at from endpoint"
+        "select id, settings, status, status_reason, failures_in_row, failing_since, last_success_at from endpoint"
         " where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[]) order by id for update",
         {**tx.keys, "ids": list(endpoints)},
     )
-    return {row[0]: Health(*row[1:]) for row in rows}
+    return {id: (Health(*health), settings) for id, settings, *health in rows}
 
 
 async def save_health(tx: Tx, endpoint: UUID, health: Health) -> None:
@@ -177,7 +177,7 @@ class Listed:
     """What the lane needs to know of an endpoint; `secret` is sealed."""
 
     id: UUID
-    url: str
+    url: str = field(repr=False)
     events: list[str]
     status: str
     failures_in_row: int

@@ -1,5 +1,6 @@
 """Endpoints and replays as the API takes them, endpoints as it shows them."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -14,8 +15,8 @@ from offhook.webhooks.endpoint_settings import NAMES, EndpointSettings, settings
 from offhook.webhooks.masks import Mask
 from offhook.webhooks.proofs import Proofs
 from offhook.webhooks.rendering import Format, Names
-from offhook.webhooks.rotation import LONGEST_OVERLAP, USUAL_OVERLAP, Ring
-from offhook.webhooks.signing import NotASecret, SecondKey, Secret
+from offhook.webhooks.rotation import LONGEST_OVERLAP, USUAL_OVERLAP, Keys, Ring
+from offhook.webhooks.signing import NotASecret, Secret
 from offhook.webhooks.store import EndpointRow
 
 Held = Literal["send", "discard"]
@@ -37,16 +38,8 @@ def _a_secret(text: str) -> str:
     return text
 
 
-def _a_second_key(text: str) -> str:
-    try:
-        SecondKey.parse(text)
-    except NotASecret as why:
-        raise PydanticCustomError("bad_secret", "{why}", {"why": f"{why}."}) from None
-    return text
-
-
 SecretText = Annotated[str, StringConstraints(max_length=200), AfterValidator(_a_secret)]
-SecondKeyText = Annotated[str, StringConstraints(max_length=600), AfterValidator(_a_second_key)]
+SecondKeyText = Annotated[str, StringConstraints(max_length=600)]
 
 
 class TlsIn(Wire):
@@ -64,7 +57,7 @@ class EndpointIn(EndpointSettings):
     `ed25519` adds a v1a signature to every message.
     """
 
-    url: Url
+    url: Annotated[Url, Field(repr=False)]
     events: Globs
     description: Text = ""
     external_id: Name | None = None
@@ -84,10 +77,11 @@ class EndpointIn(EndpointSettings):
 class EndpointChange(Wire):
     """What is to be different. Null clears what can be absent, and takes a setting back to its default.
 
-    `masks`, `headers`, `retry`, `batch` and `second_signature` are merged, field by field.
+    `masks`, `headers`, `retry`, `batch` and `second_signature` are merged, field by field; `authentication` and `tls` are
+    replaced as a whole. A `second_signature_key` takes the old one's place at once; rotate it to have both for a while.
     """
 
-    url: Url | None = None
+    url: Annotated[Url | None, Field(repr=False)] = None
     events: Globs | None = None
     description: Text | None = None
     external_id: Name | None = None
@@ -161,8 +155,8 @@ class ReplaysIn(Wire):
     filter: ReplayFilter
 
 
-def endpoint_shown(row: EndpointRow, proofs: Proofs) -> dict[str, Any]:
-    """The endpoint as the API shows it; its secrets never."""
+def endpoint_shown(row: EndpointRow, proofs: Proofs, wall: datetime) -> dict[str, Any]:
+    """The endpoint as the API shows it; its secrets never. `wall` is the real clock, by which keys retire."""
     return {
         "id": ids.show("whe", row.id),
         "object": "webhook_endpoint",
@@ -175,7 +169,7 @@ def endpoint_shown(row: EndpointRow, proofs: Proofs) -> dict[str, Any]:
         "failures_in_row": row.failures_in_row,
         "failing_since": clock.show_or_null(row.failing_since),
         **settings_of(row.settings).model_dump(mode="json"),
-        **_proofs_shown(proofs),
+        **_proofs_shown(proofs, wall),
         "metadata": row.metadata,
         "version": row.version,
         "created_at": clock.show(row.created_at),
@@ -183,12 +177,16 @@ def endpoint_shown(row: EndpointRow, proofs: Proofs) -> dict[str, Any]:
     }
 
 
-def _proofs_shown(proofs: Proofs) -> dict[str, Any]:
+def _proofs_shown(proofs: Proofs, wall: datetime) -> dict[str, Any]:
     keys, identity = proofs.keys, proofs.identity
     return {
         "ed25519_public_key": keys.signing_keys.newest.public if keys.signing_keys else None,
-        "retiring_keys": [*_retiring("secret", keys.secrets), *_retiring("ed25519", keys.signing_keys)]
-        + _retiring("second_signature", keys.second),
+        "retiring_keys": [
+            {"key": kind, "expires_at": clock.show(one.expires_at)}
+            for kind, ring in _rings(keys)
+            for one in ring.retiring
+            if one.expires_at > wall
+        ],
         "authentication": credentials.shown(proofs.credentials),
         "tls": identity
         and {
@@ -200,5 +198,10 @@ def _proofs_shown(proofs: Proofs) -> dict[str, Any]:
     }
 
 
-def _retiring(kind: KeyKind, ring: Ring[Any] | None) -> list[dict[str, str]]:
-    return [{"key": kind, "expires_at": clock.show(one.expires_at)} for one in ring.retiring] if ring else []
+def _rings(keys: Keys) -> list[tuple[KeyKind, Ring[Any]]]:
+    rings: list[tuple[KeyKind, Ring[Any] | None]] = [
+        ("secret", keys.secrets),
+        ("ed25519", keys.signing_keys),
+        ("second_signature", keys.second),
+    ]
+    return [(kind, ring) for kind, ring in rings if ring is not None]

@@ -70,10 +70,16 @@ class WebhookEndpointEnabled(EndpointFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEndpointSecretRotated(EndpointFact):
-    """Every request from here on is signed with the new secret."""
+    """Every request from here on is signed with a new key; `key` says of which kind: secret, ed25519, second_signature.
+
+    The old one signs beside it until `old_key_expires_at`, by the real clock; null: it signs no more.
+    """
 
     type: ClassVar[str] = "webhook_endpoint.secret_rotated"
-    example: ClassVar = {}
+    example: ClassVar = {"key": "secret", "old_key_expires_at": "2026-11-22T17:03:34.000Z"}
+
+    key: str
+    old_key_expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
