@@ -206,7 +206,7 @@ async def room(
 ) -> Room:
     """A process that sends."""
     webhooks = build(database, vault, log, wakeups, outbound)
-    log.react([Within(Fact, webhooks.fan_out)])
+    log.react([Within(Fact, webhooks.fan_out, tells=True)])
     return Room(webhooks, database, vault, log, tenant)
 
 
@@ -215,5 +215,5 @@ async def worker(room: Room, vault: Vault, wakeups: Wakeups, outbound: Outbound)
     """A second process over the same database. It hears of events only by claiming their deliveries."""
     log = Log(vault)
     webhooks = build(room.database, vault, log, wakeups, outbound, sending=False)
-    log.react([Within(Fact, webhooks.fan_out)])
+    log.react([Within(Fact, webhooks.fan_out, tells=True)])
     return Room(webhooks, room.database, vault, log, room.tenant)

@@ -14,6 +14,7 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from offhook.events.types import every_type
 from offhook.expressions import Filter, NotAnExpression, compile_filter
 from offhook.http import Wire
 from offhook.webhooks.headers import header_fault
@@ -33,12 +34,12 @@ def _compiles(text: str) -> str:
     return text
 
 
-def _a_path(text: str) -> str:
-    if not _PATH.fullmatch(text):
+def _at_paths(masks: dict[str, Mask]) -> dict[str, Mask]:
+    if not all(_PATH.fullmatch(place) for place in masks):
         raise PydanticCustomError(
-            "bad_path", "Name a place under call, visitor, lead or data, like call.caller_id or visitor.utm_source."
+            "bad_path", "Name places under call, visitor, lead or data, like call.caller_id or visitor.utm_source."
         )
-    return text
+    return masks
 
 
 def _a_header_of_theirs(name: str) -> str:
@@ -59,22 +60,25 @@ def _each_once(headers: Any) -> Any:
     return headers
 
 
-def _no_secret(headers: dict[str, str]) -> dict[str, str]:
+def _named_by_theirs(headers: dict[str, str]) -> dict[str, str]:
+    headers = {_a_header_of_theirs(name): value for name, value in headers.items()}
     if {"authorization", "cookie"} & headers.keys():
         raise PydanticCustomError("bad_header", "Credentials are shown to nobody; set them as authentication instead.")
     return headers
 
 
 FilterText = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_compiles)]
-Path = Annotated[str, StringConstraints(max_length=200), AfterValidator(_a_path)]
+Masking = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=200)], Mask], Field(max_length=50), AfterValidator(_at_paths)
+]
 HeaderName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_a_header_of_theirs)]
 HeaderValue = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[\x20-\x7e]*$")]
 Headers = Annotated[
-    dict[HeaderName, HeaderValue], BeforeValidator(_each_once), Field(max_length=20), AfterValidator(_no_secret)
+    dict[str, HeaderValue], BeforeValidator(_each_once), Field(max_length=20), AfterValidator(_named_by_theirs)
 ]
 _NAMES_SAID = (
     "`offhook` names types as the catalogue does, like call.answered; `snake` as call_answered, but for"
-    f" {', '.join(f'{ours} → {theirs}' for ours, theirs in OTHERWISE_NAMED.items())}."
+    f" {', '.join(f'{ours} → {theirs}' for ours, theirs in OTHERWISE_NAMED.items() if ours in every_type())}."
 )
 
 
@@ -130,7 +134,7 @@ class EndpointSettings(Wire):
     filter: FilterText | None = None
     format: Format = "envelope"
     event_names: Annotated[Names, Field(description=_NAMES_SAID)] = "offhook"
-    masks: Annotated[dict[Path, Mask], Field(max_length=50)] = {}
+    masks: Masking = {}
     second_signature: SecondSignatureIn | None = None
     headers: Headers = {}
     retry: Retry = Retry()
