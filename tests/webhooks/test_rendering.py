@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
@@ -66,6 +67,9 @@ async def test_a_cloud_event_is_one_by_the_specification_and_is_signed(
     context = context_of(format, request)
     check_cloud_event(context)
     event = body["data"] if format == "cloudevents_structured" else body
+    read = from_http_event(HTTPMessage(request.headers, request.body))
+    assert (read.get_id(), read.get_type(), read.get_data()) == (context["id"], context["type"], event)
+    assert read.get_extension("sequence") == f"{event['sequence']:012}"
     assert (context["id"], context["type"]) == (event["event_id"], f"io.offhook.{event['type']}")
     assert context["subject"] == f"call/{event['subject']['id']}"
     Webhook(endpoint.secret).verify(request.body, request.headers)
