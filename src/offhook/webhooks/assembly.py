@@ -14,9 +14,9 @@ from offhook.outbound import Outbound
 from offhook.outbound.mail import MailServer
 from offhook.privacy import Vault
 from offhook.settings import Settings
-from offhook.webhooks import http, replays
 from offhook.webhooks.alerting import Alerting
 from offhook.webhooks.alerts import Alerts
+from offhook.webhooks import deliveries_http, http, replays, replays_http
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.deliveries import Deliveries
 from offhook.webhooks.directory import Directory
@@ -83,10 +83,10 @@ class Webhooks:
         api.include_router(
             http.endpoint_router(door, self.endpoints, self._judge, self.sender.watch if self._sending else None)
         )
-        api.include_router(http.delivery_router(door, self.deliveries, self.endpoints))
+        api.include_router(deliveries_http.delivery_router(door, self.deliveries, self.endpoints))
         api.include_router(egress_router(self._egress))
         api.include_router(resource_router(door, self._alerts))
-        api.include_router(http.replay_router(door, self.replays, self.endpoints))
+        api.include_router(replays_http.replay_router(door, self.replays, self.endpoints))
         return api
 
     async def signed_by_us(self, tx: Tx, headers: Mapping[str, str], body: bytes) -> bool:

@@ -1,32 +1,26 @@
-"""The paths of the room: endpoints and their verbs, deliveries, dead letters, replays."""
+"""The paths of endpoints and their verbs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from offhook import ids
 from offhook.db import Tx
-from offhook.errors import Fault, Invalid, NotFound
 from offhook.events import Actor
-from offhook.events.types import check_glob
-from offhook.http import Answer, Caller, Door, Page, caller, listed, page
-from offhook.http.resources import External, Ref, ref_of, resource_router, take_turn
+from offhook.http import Answer, Caller, Door, caller
+from offhook.http.resources import Ref, ref_of, resource_router, take_turn
 from offhook.webhooks import delivery_store
-from offhook.webhooks.deliveries import Deliveries, shown
-from offhook.webhooks.delivery_store import DeliveryRow, Status, Wanted, like
+from offhook.webhooks.deliveries import shown
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.post import LONGEST_TIMEOUT_S
 from offhook.webhooks.reach import Judge
-from offhook.webhooks.replays import Replays
 from offhook.webhooks.stats import stats
-from offhook.webhooks.wire import Enabling, ReplayFilter, ReplaysIn, Rotation, TestIn
+from offhook.webhooks.wire import Enabling, Rotation, TestIn
 
-Paged = Annotated[Page, Depends(page)]
 Watch = Callable[[UUID], asyncio.Future[None]]
 
 
@@ -143,134 +137,9 @@ def _add_stats(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
     api.post("/stats", include_in_schema=False)(answer)
 
 
-def delivery_router(door: Door, deliveries: Deliveries, endpoints: Endpoints) -> APIRouter:
-    """Deliveries and dead letters."""
-    api = APIRouter(prefix="/v1", tags=["deliveries"])
-    _add_lists(api, door, endpoints)
-
-    @api.get("/deliveries/{id}", name="Get a delivery with its tries")
-    async def get(id: str, who: Caller = caller("webhooks:read")) -> Response:
-        async def read(tx: Tx) -> Answer:
-            return Answer(200, await deliveries.find(tx, _delivery(id)))
-
-        return await door.read(who, read)
-
-    @api.post("/deliveries/{id}/replay", status_code=202, name="Replay a delivery")
-    async def replay(id: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        async def work(tx: Tx) -> Answer:
-            return Answer(202, await deliveries.replay(tx, _delivery(id), _actor(who)))
-
-        return await door.write(request, who, work)
-
-    @api.post("/dead-letters/{id}/discard", name="Discard a dead letter")
-    async def discard(id: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
-        async def work(tx: Tx) -> Answer:
-            return Answer(200, await deliveries.discard(tx, _delivery(id)))
-
-        return await door.write(request, who, work)
-
-    return api
-
-
-def _add_lists(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
-    @api.get("/deliveries", name="List deliveries")
-    async def list_(
-        page: Paged,
-        who: Caller = caller("webhooks:read"),
-        endpoint: Annotated[str | None, Query(description="whe_… or ext:…")] = None,
-        status: Status | None = None,
-        type: Annotated[str, Query(max_length=100, description="A type, or a glob like lead.*")] = "*",
-        subject: Annotated[str | None, Query(max_length=100, description="The id of a lead, a call, …")] = None,
-    ) -> Response:
-        check_glob(type)
-
-        async def read(tx: Tx) -> Answer:
-            about = _subject(subject) if subject is not None else None
-            wanted = Wanted(await _endpoint_id(tx, endpoints, endpoint), status, _pattern(type), about)
-            rows = await delivery_store.page(tx, wanted, _start(page), page.most)
-            return Answer(200, listed(rows, page, lambda row: (row.written_at, row.id), shown))
-
-        return await door.read(who, read)
-
-    @api.get("/dead-letters", name="List dead letters")
-    async def dead(
-        page: Paged,
-        who: Caller = caller("webhooks:read"),
-        endpoint: Annotated[str | None, Query(description="whe_… or ext:…")] = None,
-        type: Annotated[str, Query(max_length=100, description="A type, or a glob like lead.*")] = "*",
-    ) -> Response:
-        check_glob(type)
-
-        async def read(tx: Tx) -> Answer:
-            wanted = Wanted(await _endpoint_id(tx, endpoints, endpoint), "dead", _pattern(type))
-            rows = await delivery_store.dead_letters(tx, wanted, _start(page), page.most)
-            return Answer(200, listed(rows, page, _death_of, shown))
-
-        return await door.read(who, read)
-
-
-def replay_router(door: Door, replays: Replays, endpoints: Endpoints) -> APIRouter:
-    """Replays of many."""
-    api = APIRouter(prefix="/v1", tags=["deliveries"])
-
-    @api.post("/replays", status_code=202, name="Replay dead letters")
-    async def start(request: Request, body: ReplaysIn, who: Caller = caller("webhooks:write")) -> Response:
-        check_glob(body.filter.type)
-
-        async def work(tx: Tx) -> Answer:
-            job = await replays.start(tx, await _dead(tx, endpoints, body.filter), _actor(who))
-            return Answer(202, job, {"Location": f"/v1/jobs/{job['id']}"})
-
-        return await door.write(request, who, work)
-
-    return api
-
-
-async def _dead(tx: Tx, endpoints: Endpoints, asked: ReplayFilter) -> Wanted:
-    endpoint = await _endpoint_id(tx, endpoints, asked.endpoint)
-    return Wanted(endpoint, "dead", _pattern(asked.type), died_from=asked.from_, died_to=asked.to)
-
-
 def _actor(who: Caller) -> Actor:
     return Actor("api_key", ids.show("key", who.key_id))
 
 
 def _endpoint(text: str) -> Ref:
     return ref_of(text, "whe")
-
-
-async def _endpoint_id(tx: Tx, endpoints: Endpoints, text: str | None) -> UUID | None:
-    if text is None:
-        return None
-    ref = _endpoint(text)
-    # A deleted endpoint is not there any more; its deliveries are.
-    return await endpoints.id_of(tx, ref) if isinstance(ref, External) else ref
-
-
-def _delivery(text: str) -> UUID:
-    try:
-        return ids.read("dlv", text)
-    except ids.NotAnId as why:
-        raise NotFound("no_such_delivery", f"This is {why}.", param="id") from None
-
-
-def _subject(text: str) -> UUID:
-    prefix: Any = text.rpartition("_")[0]
-    try:
-        return ids.read(prefix, text)
-    except ids.NotAnId:
-        raise Invalid([Fault("subject", "bad_id", "This is not an id, like lead_… or call_….")]) from None
-
-
-def _pattern(glob: str) -> str | None:
-    return None if glob == "*" else like(glob)
-
-
-def _start(page: Page) -> tuple[datetime, UUID] | None:
-    start = page.start(datetime, UUID)
-    return (start[0], start[1]) if start else None
-
-
-def _death_of(row: DeliveryRow) -> tuple[datetime, UUID]:
-    assert row.died_at is not None
-    return row.died_at, row.id
