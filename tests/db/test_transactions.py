@@ -41,6 +41,7 @@ EVEN_A_LONG_LIFE_LEAVES_EMPTY = {
     "inbox",
     "installation",
     "rendering",
+    "replay",
     "sender",
 }
 

@@ -9,11 +9,9 @@ import pytest
 from tests.webhooks.conftest import Receiver, Room, Says
 
 from offhook import ids
-from offhook.db import Tenant, Wakeups
+from offhook.db import Tenant
 from offhook.errors import Conflict, NotFound
 from offhook.events import Actor
-from offhook.jobs import Runner
-from offhook.webhooks.delivery_store import Wanted
 
 OWNER = Actor("api_key", "key_x")
 SAID = b'{"note":"Michael is not at home"}'
@@ -165,36 +163,6 @@ async def test_a_discarded_dead_letter_is_no_longer_listed(room: Room, receiver:
     assert shown["status"] == "discarded"
     assert await room.deliveries(status="dead") == []
     assert len(await room.deliveries(status="discarded")) == 1
-
-
-async def test_many_dead_letters_are_replayed_by_a_job_that_tells_how_far_it_is(
-    room: Room, receiver: Receiver, wakeups: Wakeups
-) -> None:
-    receiver.says = [Says(410)]
-    told = await room.endpoint(receiver.url)
-    await room.happens(3)
-    await room.drain()
-    held = await room.deliveries(status="held")
-    receiver.says = [Says(200)]
-    await room.do(room.webhooks.endpoints.enable, told.id, "discard")
-    runner = Runner(room.database, wakeups, room.webhooks.handlers)
-
-    job = await room.do(room.webhooks.replays.start, Wanted(endpoint=told.id, status="dead"), OWNER)
-    await runner.drain(room.tenant)
-    await room.drain()
-
-    dead = 3 - len(held)
-    assert job["total"] == dead > 0
-    assert len(await room.deliveries(status="delivered", type="lead.%")) == dead
-    (status, done) = await room_progress(room)
-    assert (status, done) == ("done", dead)
-
-
-async def room_progress(room: Room) -> tuple[Any, ...]:
-    async with room.database.transaction(room.tenant) as tx:
-        row = await tx.row("select status, done from job_progress")
-    assert row is not None
-    return row
 
 
 async def test_lists_find_deliveries_by_endpoint_status_type_and_subject(

@@ -29,6 +29,8 @@ from offhook.webhooks.owners import Owners
 from offhook.webhooks.post import Post
 from offhook.webhooks.reach import Judge, Reaches
 from offhook.webhooks.recorder import Recorder
+from offhook.webhooks.replay_missing import Missing
+from offhook.webhooks.replay_pages import Pages
 from offhook.webhooks.replays import Replays
 from offhook.webhooks.sender import Sender
 from offhook.webhooks.signing import Genuine
@@ -66,7 +68,9 @@ class Webhooks:
         self._alerts = Alerts(vault, self.endpoints, has_mail=mail is not None)
         self._alerting = Alerting(database, log, self._alerts, outbound, reaches, mail)
         self.lateness = Lateness(database, log)
-        self.replays = Replays(database, self.deliveries)
+        missing = Missing(vault, self.directory)
+        self.replays = Replays(self.deliveries, missing, wakeups)
+        self._pages = Pages(database, self.deliveries, missing, wakeups)
         self.reach_of = reaches.of
         self._judge = Judge(outbound, reaches)
         self._egress = settings.egress_addresses
@@ -75,7 +79,7 @@ class Webhooks:
     @property
     def handlers(self) -> Mapping[str, Inside | Outside]:
         """The room's jobs."""
-        return {replays.KIND: Outside(self.replays.run), **self._alerting.handlers}
+        return {replays.KIND: Outside(self._pages.run), **self._alerting.handlers}
 
     def router(self, door: Door) -> APIRouter:
         """Every path of the room."""

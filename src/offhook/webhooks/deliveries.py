@@ -4,8 +4,7 @@ A delivery's status is derived, never kept: open ones have a due row (pending, h
 (dead, discarded) or neither (delivered). A replay opens it again under its own id and the event's `webhook-id`.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from offhook.events.catalogue.webhooks import WebhookReplayed
 from offhook.events.types import shown_subject
 from offhook.privacy import PersonKey, Vault
 from offhook.webhooks import delivery_store, lane_store, response
-from offhook.webhooks.delivery_store import DeliveryRow, TryRow
+from offhook.webhooks.delivery_store import DeliveryRow, Place, TryRow
 from offhook.webhooks.letter import Heading, usual_headers
 
 Shown = dict[str, Any]
@@ -46,12 +45,17 @@ class Deliveries:
         return await delivery_store.any_open(tx, subjects)
 
     async def replay(self, tx: Tx, id: UUID, actor: Actor) -> Shown:
-        """Send it once more. Raises NotFound, or Conflict while it is open or when its endpoint is gone."""
-        await self._row(tx, id)
-        if not await self.open_again(tx, [id], actor):
+        """Send it once more; an event tells that this actor wished it.
+
+        Raises NotFound, or Conflict while it is open or when its endpoint is gone.
+        """
+        row = await self._row(tx, id)
+        if not await self.open_again(tx, [(row.written_at, id)]):
             raise Conflict(
                 "not_replayable", "It is on its way already, or its endpoint is gone; see its status and its endpoint."
             )
+        fact = WebhookReplayed(subject_id=row.endpoint_id, actor=actor, deliveries=1, delivery_id=ids.show("dlv", id))
+        await self._log.append(tx, [fact])
         return shown(await self._row(tx, id))
 
     async def discard(self, tx: Tx, id: UUID) -> Shown:
@@ -61,18 +65,20 @@ class Deliveries:
             raise Conflict("not_dead", "This delivery is no dead letter.")
         return shown(await self._row(tx, id))
 
-    async def open_again(self, tx: Tx, deliveries: Sequence[UUID], actor: Actor) -> int:
-        """Replay these where they can be, and tell that this actor wished it; how many that were."""
+    async def open_again(self, tx: Tx, deliveries: Sequence[Place]) -> dict[UUID, UUID]:
+        """Replay these where they can be; the endpoint of each that is open again."""
         await lane_store.holding(tx)
         opened = await delivery_store.replay(tx, deliveries)
-        shown_id = ids.show("dlv", next(iter(opened))) if len(opened) == 1 else None
+        tx.on_commit(lambda: self._wakeups.send("due"))
+        return opened
+
+    async def tell(self, tx: Tx, opened: Mapping[UUID, int], actor: Actor) -> None:
+        """Tell that this actor had so many deliveries of each endpoint replayed."""
         facts: list[Fact] = [
-            WebhookReplayed(subject_id=endpoint, actor=actor, deliveries=count, delivery_id=shown_id)
-            for endpoint, count in Counter(opened.values()).items()
+            WebhookReplayed(subject_id=endpoint, actor=actor, deliveries=count, delivery_id=None)
+            for endpoint, count in opened.items()
         ]
         await self._log.append(tx, facts)
-        tx.on_commit(lambda: self._wakeups.send("due"))
-        return len(opened)
 
     async def _row(self, tx: Tx, id: UUID) -> DeliveryRow:
         row = await delivery_store.find(tx, id)
@@ -129,6 +135,7 @@ def shown(row: DeliveryRow) -> Shown:
         "next_try_at": clock.show_or_null(row.due_at),
         "replay": row.replay,
         "reason": row.reason,
+        "last_error": row.last_error,
         "died_at": clock.show_or_null(row.died_at),
         "created_at": clock.show(row.written_at),
     }

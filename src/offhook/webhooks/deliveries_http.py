@@ -1,30 +1,50 @@
 """The paths of deliveries and dead letters."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import StringConstraints
 
 from offhook import ids
 from offhook.db import Tx
-from offhook.errors import Fault, Invalid, NotFound
+from offhook.errors import NotFound
 from offhook.events import Actor
 from offhook.events.types import check_glob
 from offhook.http import Answer, Caller, Door, Page, caller, listed, page
 from offhook.http.resources import External, ref_of
+from offhook.http.wire import Instant
 from offhook.webhooks import delivery_store
 from offhook.webhooks.deliveries import Deliveries, shown
 from offhook.webhooks.delivery_store import DeliveryRow, Status, Wanted, like
 from offhook.webhooks.endpoints import Endpoints
+from offhook.webhooks.replay_filter import subject_id
 
 Paged = Annotated[Page, Depends(page)]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$")] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadAsked:
+    """Which dead letters. `from` and `to` bound when the event was recorded (in a sandbox: when it occurred)."""
+
+    endpoint: Annotated[str | None, Query(description="whe_… or ext:…")] = None
+    type: Annotated[str, Query(max_length=100, description="A type, or a glob like lead.*")] = "*"
+    reason: Annotated[Code, Query(description="Why it is dead, as tries_used_up.")] = None
+    cause: Annotated[Code, Query(description="The error code of its last try, as http_503.")] = None
+    from_: Annotated[Instant | None, Query(alias="from")] = None
+    to: Instant | None = None
+    died_from: Instant | None = None
+    died_to: Instant | None = None
 
 
 def delivery_router(door: Door, deliveries: Deliveries, endpoints: Endpoints) -> APIRouter:
     """Deliveries and dead letters."""
     api = APIRouter(prefix="/v1", tags=["deliveries"])
     _add_lists(api, door, endpoints)
+    _add_dead(api, door, endpoints)
 
     @api.get("/deliveries/{id}", name="Get a delivery with its tries")
     async def get(id: str, who: Caller = caller("webhooks:read")) -> Response:
@@ -63,24 +83,34 @@ def _add_lists(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
         check_glob(type)
 
         async def read(tx: Tx) -> Answer:
-            about = _subject(subject) if subject is not None else None
+            about = subject_id(subject, "subject") if subject is not None else None
             wanted = Wanted(await endpoint_id(tx, endpoints, endpoint), status, _pattern(type), about)
             rows = await delivery_store.page(tx, wanted, _start(page), page.most)
             return Answer(200, listed(rows, page, lambda row: (row.written_at, row.id), shown))
 
         return await door.read(who, read)
 
+
+def _add_dead(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
     @api.get("/dead-letters", name="List dead letters")
     async def dead(
-        page: Paged,
-        who: Caller = caller("webhooks:read"),
-        endpoint: Annotated[str | None, Query(description="whe_… or ext:…")] = None,
-        type: Annotated[str, Query(max_length=100, description="A type, or a glob like lead.*")] = "*",
+        page: Paged, asked: Annotated[DeadAsked, Depends()], who: Caller = caller("webhooks:read")
     ) -> Response:
-        check_glob(type)
+        check_glob(asked.type)
 
         async def read(tx: Tx) -> Answer:
-            wanted = Wanted(await endpoint_id(tx, endpoints, endpoint), "dead", _pattern(type))
+            wanted = Wanted(
+                await endpoint_id(tx, endpoints, asked.endpoint),
+                "dead",
+                _pattern(asked.type),
+                died_from=asked.died_from,
+                died_to=asked.died_to,
+                told_from=asked.from_,
+                told_to=asked.to,
+                reason=asked.reason,
+                cause=asked.cause,
+                live=tx.tenant.environment == "live",
+            )
             rows = await delivery_store.dead_letters(tx, wanted, _start(page), page.most)
             return Answer(200, listed(rows, page, _death_of, shown))
 
@@ -105,14 +135,6 @@ def _delivery(text: str) -> UUID:
         return ids.read("dlv", text)
     except ids.NotAnId as why:
         raise NotFound("no_such_delivery", f"This is {why}.", param="id") from None
-
-
-def _subject(text: str) -> UUID:
-    prefix: Any = text.rpartition("_")[0]
-    try:
-        return ids.read(prefix, text)
-    except ids.NotAnId:
-        raise Invalid([Fault("subject", "bad_id", "This is not an id, like lead_… or call_….")]) from None
 
 
 def _pattern(glob: str) -> str | None:

@@ -1,9 +1,9 @@
 """The SQL of deliveries as people see them: lists, single ones with their tries, dead letters, replays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, LiteralString
 from uuid import UUID
 
 from offhook.db import Tx
@@ -30,11 +30,16 @@ class DeliveryRow:
     replay: bool
     reason: str | None
     died_at: datetime | None
+    last_error: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which deliveries; None is any. `type` is a pattern of LIKE."""
+    """Which deliveries; None is any. `type` is a pattern of LIKE, `cause` the error code of the last try.
+
+    What was told, and who died, `from` an instant on and before another (`to`); `live`: see `TOLD_AT`. Reasons, causes
+    and all these instants are asked of dead letters only.
+    """
 
     endpoint: UUID | None = None
     status: Status | None = None
@@ -42,31 +47,41 @@ class Wanted:
     subject: UUID | None = None
     died_from: datetime | None = None
     died_to: datetime | None = None
+    told_from: datetime | None = None
+    told_to: datetime | None = None
+    reason: str | None = None
+    cause: str | None = None
+    live: bool = True
 
     @property
     def parameters(self) -> dict[str, object]:
-        return {
-            "endpoint": self.endpoint,
-            "status": self.status,
-            "type": self.type,
-            "subject": self.subject,
-            "from": self.died_from,
-            "to": self.died_to,
-        }
+        return asdict(self)
 
 
-_STATUS = (
+STATUS: LiteralString = (
     "case when l.status is not null then l.status when o.due_at is null then 'delivered' when o.held then 'held'"
     " when o.tries > 0 then 'retrying' else 'pending' end"
 )
+TOLD_AT: LiteralString = (
+    "case when %(live)s then d.event_at else (select e.occurred_at from event e where e.workspace_id = d.workspace_id"
+    " and e.environment = d.environment and e.written_at = d.event_at and e.id = d.event_id) end"
+)
+"""When the event of delivery `d` was recorded. In a sandbox, whose clock is moved, only when it occurred is known."""
+# A machine whose clock is behind the database's may have dated a try before its delivery.
+CAUSE: LiteralString = (
+    "(select t.error_code from try t where t.delivery_id = d.id and t.written_at >= d.written_at - interval '1 hour'"
+    " order by t.n desc limit 1)"
+)
+"""The error code of the last try of delivery `d`; null when it succeeded."""
 # Constants put together from constants: what a caller says goes into parameters only.
-_SHOWN = (
+_SHOWN: LiteralString = (
     "select d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id, d.type, (select e.subject_type from event e"
     "  where e.workspace_id = d.workspace_id and e.environment = d.environment and e.written_at = d.event_at and e.id = d.event_id),"
-    f" d.subject_id, d.sequence, {_STATUS} as status, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id)::int,"
-    " case when o.due_at < 'infinity' then o.due_at end, coalesce(o.replay, false), l.reason, l.died_at"
+    f" d.subject_id, d.sequence, {STATUS} as status, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id)::int,"
+    " case when o.due_at < 'infinity' then o.due_at end, coalesce(o.replay, false), l.reason, l.died_at,"
+    f" {CAUSE}"
 )
-_OPEN = (
+OPEN: LiteralString = (
     " left join lateral (select due_at, held, tries, replay from due where due.delivery_id = d.id offset 0) o on true"
     " left join lateral (select status, reason, died_at from dead_letter z where z.workspace_id = d.workspace_id"
     "  and z.environment = d.environment and z.delivery_id = d.id offset 0) l on true"
@@ -74,27 +89,27 @@ _OPEN = (
 _FILTER = (
     " where d.workspace_id = %(ws)s and d.environment = %(env)s and (%(endpoint)s::uuid is null or d.endpoint_id = %(endpoint)s)"
     " and (%(type)s::text is null or d.type like %(type)s) and (%(subject)s::uuid is null or d.subject_id = %(subject)s)"
-    f" and (%(status)s::text is null or {_STATUS} = %(status)s)"
+    f" and (%(status)s::text is null or {STATUS} = %(status)s)"
 )
 # What is open or dead is found from the small tables that hold it, however many were delivered since; what is open by
 # the tenant's endpoints, for `due` is in nobody's order but theirs.
-_ALL = f"{_SHOWN} from delivery d{_OPEN}{_FILTER}"
+_ALL = f"{_SHOWN} from delivery d{OPEN}{_FILTER}"
 _FROM_DUE = (
     f"{_SHOWN} from (select id from endpoint where workspace_id = %(ws)s and environment = %(env)s"
     "  and (%(endpoint)s::uuid is null or id = %(endpoint)s) offset 0) p"
     " cross join lateral (select * from due where endpoint_id = p.id offset 0) q"
     " cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id and x.environment = q.environment"
-    f" and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{_OPEN}{_FILTER}"
+    f" and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{OPEN}{_FILTER}"
 )
 _FROM_DEAD = (
     f"{_SHOWN} from dead_letter q cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id"
-    f" and x.environment = q.environment and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{_OPEN}{_FILTER}"
+    f" and x.environment = q.environment and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{OPEN}{_FILTER}"
 )
 # The events of a subject lead to its deliveries, which were written in the same transactions.
 _FROM_SUBJECT = (
     f"{_SHOWN} from (select distinct written_at from event where workspace_id = %(ws)s and environment = %(env)s"
     "  and subject_id = %(subject)s) q cross join lateral (select * from delivery x where x.workspace_id = %(ws)s"
-    f"  and x.environment = %(env)s and x.written_at = q.written_at and x.subject_id = %(subject)s offset 0) d{_OPEN}{_FILTER}"
+    f"  and x.environment = %(env)s and x.written_at = q.written_at and x.subject_id = %(subject)s offset 0) d{OPEN}{_FILTER}"
 )
 
 
@@ -116,8 +131,10 @@ async def page(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most
 
 
 _FROM_DEAD_ONLY = (
-    f"{_FROM_DEAD} and (%(from)s::timestamptz is null or q.died_at >= %(from)s)"
-    " and (%(to)s::timestamptz is null or q.died_at <= %(to)s)"
+    f"{_FROM_DEAD} and (%(died_from)s::timestamptz is null or q.died_at >= %(died_from)s)"
+    " and (%(died_to)s::timestamptz is null or q.died_at < %(died_to)s) and (%(reason)s::text is null or q.reason = %(reason)s)"
+    f" and (%(told_from)s::timestamptz is null or {TOLD_AT} >= %(told_from)s)"
+    f" and (%(told_to)s::timestamptz is null or {TOLD_AT} < %(told_to)s) and (%(cause)s::text is null or {CAUSE} = %(cause)s)"
 )
 
 
@@ -129,15 +146,6 @@ async def dead_letters(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | No
         {**tx.keys, **wanted.parameters, **_after(after), "most": most},
     )
     return [DeliveryRow(*row) for row in rows]
-
-
-async def count_dead(tx: Tx, wanted: Wanted, most: int) -> int:
-    """How many dead letters these are; counted up to `most`."""
-    row = await tx.row(
-        f"select count(*)::int from ({_FROM_DEAD_ONLY} limit %(most)s) x",
-        {**tx.keys, **wanted.parameters, "most": most},
-    )
-    return int(row[0]) if row else 0
 
 
 def _after(after: tuple[datetime, UUID] | None) -> dict[str, object]:
@@ -202,18 +210,26 @@ async def person_of(tx: Tx, delivery: DeliveryRow) -> UUID | None:
     return row[0] if row else None
 
 
-async def replay(tx: Tx, deliveries: Sequence[UUID]) -> dict[UUID, UUID]:
+Place = tuple[datetime, UUID]
+"""Where a delivery stands: when it was written, and its id."""
+
+
+async def replay(tx: Tx, deliveries: Sequence[Place]) -> dict[UUID, UUID]:
     """Open these again, due now, or held while their endpoint takes nothing; the endpoint of each that was opened.
 
-    Passed over: what is open already, and what belongs to an endpoint that is gone.
+    Passed over: what is open already, and what belongs to an endpoint that is gone. To be called after `holding`.
     """
     rows = await tx.rows(
-        "with d as materialized (select * from delivery where workspace_id = %(ws)s and environment = %(env)s and id = any(%(ids)b::uuid[])),"
+        "with d as materialized (select d.* from unnest(%(at)b::timestamptz[], %(id)b::uuid[]) x(at, id) cross join lateral"
+        "   (select * from delivery y where y.workspace_id = %(ws)s and y.environment = %(env)s and y.written_at = x.at and y.id = x.id"
+        "    offset 0) d),"
         " o as (insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, tries, replay,"
-        "   held, rendering, subject_id, sequence, ordered_until)"
+        "   held, fence, rendering, subject_id, sequence, ordered_until)"
         "   select d.workspace_id, d.environment, d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id,"
         "   case when e.takes then %(now)s else 'infinity' end, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id),"
-        "   true, not e.takes, d.rendering, case when e.in_order then d.subject_id end, case when e.in_order then d.sequence end,"
+        # A fence that whoever still has a cancelled round of it in hand cannot know.
+        "   true, not e.takes, (extract(epoch from %(wall)s::timestamptz) - 1577836800)::int, d.rendering,"
+        "   case when e.in_order then d.subject_id end, case when e.in_order then d.sequence end,"
         "   case when e.in_order then %(now)s + interval '60 s' end"
         "   from d cross join lateral (select p.status in ('active', 'failing') as takes,"
         "    coalesce(p.settings->>'ordering' = 'per_subject', false) as in_order from endpoint p"
@@ -222,7 +238,13 @@ async def replay(tx: Tx, deliveries: Sequence[UUID]) -> dict[UUID, UUID]:
         " l as (delete from dead_letter where workspace_id = %(ws)s and environment = %(env)s"
         "   and delivery_id = any(array(select delivery_id from o)))"
         " select delivery_id, endpoint_id from o",
-        {**tx.keys, "ids": list(deliveries), "now": tx.now},
+        {
+            **tx.keys,
+            "at": [at for at, _ in deliveries],
+            "id": [id for _, id in deliveries],
+            "now": tx.now,
+            "wall": tx.wall,
+        },
     )
     return dict(rows)
 

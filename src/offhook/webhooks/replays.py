@@ -1,68 +1,170 @@
-"""`POST /v1/replays`: many dead letters once more, as a durable job that tells how far it is."""
+"""`/v1/replays` and `/v1/cancellations`: many deliveries at once, as durable work that can be seen, paused and called off.
 
+Each is a row and a job of its key: see `replay` for the states, `replay_pages` for the pages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from offhook.db import Database, Tx
+from offhook import clock, ids
+from offhook.db import Tx, Wakeups
+from offhook.errors import NotFound
 from offhook.events import Actor
-from offhook.jobs import Job, enqueue, progress
-from offhook.jobs.outcome import Done, Outcome
-from offhook.webhooks import delivery_store
+from offhook.jobs import enqueue
+from offhook.webhooks import replay_match_store, replay_store
 from offhook.webhooks.deliveries import Deliveries
-from offhook.webhooks.delivery_store import Wanted
+from offhook.webhooks.replay import Replay, beginning, end, shown
+from offhook.webhooks.replay_filter import Filter, Verb, check
+from offhook.webhooks.replay_match_store import Counted
+from offhook.webhooks.replay_missing import Missing
+from offhook.webhooks.replay_pages import told
 
 KIND = "webhooks.replay"
-_PAGE = 500
-_COUNTED = 100_000
+COUNTED = 50_000
+"""How many deliveries are looked at to count what fits."""
+COUNTED_MISSING = 5
+"""How many looks at the log that takes, for there every event is opened."""
+_MOST_MISSING = 2_000
+
+Shown = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What somebody wants done. `missing`: events that the endpoint has no delivery of."""
+
+    verb: Verb
+    filter: Filter
+    missing: bool = False
+    rate_per_s: int | None = None
 
 
 class Replays:
-    """Starts replays and runs them. A replay that is interrupted goes on with what is still dead."""
+    """The replays and cancellations of a tenant."""
 
-    def __init__(self, database: Database, deliveries: Deliveries) -> None:
-        self._database = database
+    def __init__(self, deliveries: Deliveries, missing: Missing, wakeups: Wakeups) -> None:
         self._deliveries = deliveries
+        self._missing = missing
+        self._wakeups = wakeups
 
-    async def start(self, tx: Tx, wanted: Wanted, actor: Actor) -> dict[str, Any]:
-        """Replay the dead letters that there are now and that match; the job, as `/v1/jobs/{id}` shows it.
+    async def start(self, tx: Tx, asked: Asked, actor: Actor) -> Shown:
+        """Do it to all that fits and was recorded until now; the replay, which a job works off. Raises Invalid."""
+        replay, counted = await self._planned(tx, asked, actor)
+        replay = replace(replay, total=sum(one.count for one in counted.endpoints), total_is_exact=counted.exact)
+        await replay_store.insert(tx, replay)
+        await self._go_on(tx, replay)
+        return shown(replay)
 
-        Its events say that it was this actor.
-        """
-        until = min(wanted.died_to or tx.now, tx.now)
-        args = {
-            "endpoint": wanted.endpoint.hex if wanted.endpoint else None,
-            "type": wanted.type,
-            "from": wanted.died_from.isoformat() if wanted.died_from else None,
-            "to": until.isoformat(),
-            "actor": [actor.type, actor.id],
+    async def preview(self, tx: Tx, asked: Asked, actor: Actor) -> Shown:
+        """What `start` would do, as far as can be counted in a moment; nothing is done. Raises Invalid."""
+        _, counted = await self._planned(tx, asked, actor)
+        endpoints = [one for one in counted.endpoints if one.count]
+        oldest = min((one.oldest_at for one in endpoints if one.oldest_at), default=None)
+        newest = max((one.newest_at for one in endpoints if one.newest_at), default=None)
+        return {
+            "object": "replay_preview" if asked.verb == "replay" else "cancellation_preview",
+            "filter": asked.filter.shown(),
+            "count": sum(one.count for one in endpoints),
+            "count_is_exact": counted.exact,
+            "oldest_at": clock.show_or_null(oldest),
+            "newest_at": clock.show_or_null(newest),
+            "endpoints": [
+                {"webhook_endpoint_id": ids.show("whe", one.endpoint), "count": one.count} for one in endpoints
+            ],
         }
-        job = await enqueue(tx, KIND, args)
-        await progress.start(tx, job, KIND, total=await delivery_store.count_dead(tx, _wanted(args), _COUNTED))
-        return await progress.show(tx, job)
 
-    async def run(self, job: Job) -> Outcome:
-        """One page in each transaction, so that nothing waits for the whole; safe to run again."""
-        wanted, after = _wanted(job.args), None
-        while True:
-            async with self._database.transaction(job.tenant, reading=True) as tx:
-                rows = await delivery_store.dead_letters(tx, wanted, after, _PAGE)
-                done = (await progress.show(tx, job.id))["done"]
-                if rows:
-                    done += await self._deliveries.open_again(tx, [row.id for row in rows], Actor(*job.args["actor"]))
-                status = "running" if len(rows) == _PAGE else "done"
-                await progress.report(tx, job.id, done=done, result={"replayed": done}, status=status)
-            if status == "done":
-                return Done()
-            assert rows[-1].died_at is not None
-            after = (rows[-1].died_at, rows[-1].id)
+    async def find(self, tx: Tx, verb: Verb, id: UUID) -> Shown:
+        """How far it is. Raises NotFound."""
+        return shown(await _found(tx, verb, id))
+
+    async def list(self, tx: Tx, verb: Verb, before: UUID | None, most: int) -> list[Replay]:
+        """The newest first, begun before that one."""
+        return await replay_store.page(tx, verb, before, most)
+
+    async def pause(self, tx: Tx, verb: Verb, id: UUID) -> Shown:
+        """Do nothing more once its page is over, until it is resumed. Idempotent. Raises NotFound, or Conflict when it ended."""
+        return await self._save(tx, (await _found(tx, verb, id, lock=True)).paused(tx.now))
+
+    async def resume(self, tx: Tx, verb: Verb, id: UUID) -> Shown:
+        """Go on behind the last page. Idempotent. Raises NotFound, or Conflict when it ended."""
+        replay = (await _found(tx, verb, id, lock=True)).resumed(tx.now)
+        await self._go_on(tx, replay)
+        return await self._save(tx, replay)
+
+    async def cancel(self, tx: Tx, verb: Verb, id: UUID) -> Shown:
+        """Do nothing more, for good; what was done stays done, and is told. Idempotent. Raises NotFound, or Conflict."""
+        replay = (await _found(tx, verb, id, lock=True)).cancelled(tx.now)
+        return await self._save(tx, await told(tx, self._deliveries, replay))
+
+    async def _planned(self, tx: Tx, asked: Asked, actor: Actor) -> tuple[Replay, "_Count"]:
+        check(asked.filter)
+        await replay_match_store.plan_anew(tx)
+        live, wanted = tx.tenant.environment == "live", asked.filter
+        position = beginning(wanted, live=live)
+        if asked.verb == "cancel" and wanted.endpoint and not wanted.of_the_dead:
+            oldest = await replay_match_store.oldest_open(tx, wanted.endpoint)
+            position = max(position, (oldest or tx.wall, UUID(int=0)))
+        replay = Replay(
+            id=ids.new(),
+            verb=asked.verb,
+            status="queued",
+            filter=wanted,
+            missing=asked.missing,
+            rate_per_s=asked.rate_per_s,
+            actor=actor,
+            until=end(wanted, tx.wall, live=live),
+            position=position,
+            total=0,
+            total_is_exact=False,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+        return replay, await (self._count_missing(tx, replay) if asked.missing else _counted(tx, replay))
+
+    async def _count_missing(self, tx: Tx, replay: Replay) -> "_Count":
+        endpoint = replay.filter.endpoint
+        assert endpoint is not None
+        instants: list[datetime] = []
+        count, more = 0, True
+        for _ in range(COUNTED_MISSING):
+            found = await self._missing.find(tx, replay, _MOST_MISSING - count)
+            live = tx.tenant.environment == "live"
+            instants += [one.event.written_at if live else one.event.occurred_at for one in found.missed]
+            count, more = count + len(found.missed), found.more
+            if not more or count >= _MOST_MISSING:
+                break
+            replay = replace(replay, position=found.position)
+        oldest, newest = (min(instants), max(instants)) if instants else (None, None)
+        return _Count([Counted(endpoint, count, oldest, newest, count)], not more)
+
+    async def _go_on(self, tx: Tx, replay: Replay) -> None:
+        await enqueue(tx, KIND, {"replay": replay.id.hex}, key=replay.id.hex)
+        tx.on_commit(lambda: self._wakeups.send("jobs", tx.tenant))
+
+    async def _save(self, tx: Tx, replay: Replay) -> Shown:
+        await replay_store.save(tx, replay)
+        return shown(replay)
 
 
-def _wanted(args: dict[str, Any]) -> Wanted:
-    return Wanted(
-        endpoint=UUID(args["endpoint"]) if args["endpoint"] else None,
-        status="dead",
-        type=args["type"],
-        died_from=datetime.fromisoformat(args["from"]) if args["from"] else None,
-        died_to=datetime.fromisoformat(args["to"]),
-    )
+@dataclass(frozen=True, slots=True)
+class _Count:
+    endpoints: Sequence[Counted]
+    exact: bool
+
+
+async def _counted(tx: Tx, replay: Replay) -> _Count:
+    endpoints = await replay_match_store.count(tx, replay, COUNTED)
+    return _Count(endpoints, sum(one.looked for one in endpoints) < COUNTED)
+
+
+async def _found(tx: Tx, verb: Verb, id: UUID, *, lock: bool = False) -> Replay:
+    replay = await replay_store.find(tx, id, lock=lock)
+    if replay is None or replay.verb != verb:
+        raise NotFound("no_such_replay", f"There is no {_NAMES[verb]} with this id.", param="id")
+    return replay
+
+
+_NAMES = {"replay": "replay", "cancel": "cancellation"}

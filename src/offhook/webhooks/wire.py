@@ -1,4 +1,4 @@
-"""Endpoints and replays as the API takes them, endpoints as it shows them."""
+"""Endpoints as the API takes and shows them."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from offhook import clock, ids
 from offhook.http import Wire
-from offhook.http.wire import Instant, Metadata
+from offhook.http.wire import Metadata
 from offhook.webhooks import credentials
 from offhook.webhooks.credentials_wire import CredentialsIn
 from offhook.webhooks.endpoint_settings import NAMES, EndpointSettings, settings_of
@@ -137,22 +137,6 @@ class Enabling(Wire):
     """What becomes of the events that were held."""
 
     held: Held = "send"
-
-
-class ReplayFilter(Wire):
-    """Which dead letters: of one endpoint, of types (a glob), that died from one instant to another."""
-
-    endpoint: Name | None = None
-    status: Literal["dead"] = "dead"
-    type: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "*"
-    from_: Annotated[Instant | None, Field(alias="from")] = None
-    to: Instant | None = None
-
-
-class ReplaysIn(Wire):
-    """What to replay."""
-
-    filter: ReplayFilter
 
 
 def endpoint_shown(row: EndpointRow, proofs: Proofs, wall: datetime) -> dict[str, Any]:

@@ -674,6 +674,39 @@ create table alert (
   unique (workspace_id, environment, external_id)
 ) with (fillfactor = 60);
 
+-- owner: webhooks
+-- Many deliveries replayed or cancelled, page by page: how far it is stands in its own row. `until` is wall.
+create table replay (
+  workspace_id    uuid not null,
+  environment     text not null,
+  id              uuid not null,
+  verb            text not null check (verb in ('replay', 'cancel')),
+  status          text not null check (status in ('queued', 'running', 'paused', 'done', 'cancelled', 'failed')),
+  filter          jsonb not null,
+  missing         boolean not null,
+  rate_per_s      int check (rate_per_s between 1 and 10000),
+  actor_type      text not null,
+  actor_id        text,
+  until           timestamptz not null,
+  -- Whoever could have missed the endpoint had a number below this one.
+  xid             xid8 not null default pg_current_xact_id(),
+  position_at     timestamptz not null,
+  position_id     uuid not null,
+  next_at         timestamptz,
+  total           int not null,
+  total_is_exact  boolean not null,
+  done            int not null default 0,
+  opened          int not null default 0,
+  passed_over     jsonb not null default '{}',
+  untold          jsonb not null default '{}',
+  error           text,
+  created_at      timestamptz not null,
+  started_at      timestamptz,
+  ended_at        timestamptz,
+  updated_at      timestamptz not null,
+  primary key (workspace_id, environment, id)
+) with (fillfactor = 60);
+
 -- owner: sync
 create table postback (
   workspace_id  uuid not null,
@@ -793,7 +826,7 @@ begin
   end if;
   delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
   delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
-  delete from incident; delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
+  delete from incident; delete from replay; delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
   delete from subject;
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
   delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;
