@@ -42,7 +42,7 @@ class Bulk:
 
     async def preview(self, verb: Verb = "replay", *, missing: bool = False, **wanted: Any) -> dict[str, Any]:
         asked = Asked(verb=verb, filter=Filter(**wanted), missing=missing)
-        shown: dict[str, Any] = await self.room.do(self.room.webhooks.replays.preview, asked, OWNER)
+        shown: dict[str, Any] = await self.room.do(self.room.webhooks.replays.preview, asked)
         return shown
 
     async def page(self, begun: dict[str, Any]) -> Outcome:
@@ -71,6 +71,11 @@ class Bulk:
         verb = getattr(self.room.webhooks.replays, name)
         shown: dict[str, Any] = await self.room.do(verb, verb_of(begun), _id(begun))
         return shown
+
+    async def instant(self) -> datetime:
+        """What time it is there."""
+        async with self.room.database.transaction(self.room.tenant) as tx:
+            return tx.now
 
     async def delivered(self, receiver: Receiver, count: int, **more: Any) -> Told:
         """An endpoint that got so many events."""

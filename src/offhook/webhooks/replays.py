@@ -12,7 +12,7 @@ from uuid import UUID
 from offhook import clock, ids
 from offhook.db import Tx, Wakeups
 from offhook.errors import NotFound
-from offhook.events import Actor
+from offhook.events import ENGINE, Actor
 from offhook.jobs import enqueue
 from offhook.webhooks import replay_match_store, replay_store
 from offhook.webhooks.deliveries import Deliveries
@@ -58,9 +58,9 @@ class Replays:
         await self._go_on(tx, replay)
         return shown(replay)
 
-    async def preview(self, tx: Tx, asked: Asked, actor: Actor) -> Shown:
+    async def preview(self, tx: Tx, asked: Asked) -> Shown:
         """What `start` would do, as far as can be counted in a moment; nothing is done. Raises Invalid."""
-        _, counted = await self._planned(tx, asked, actor)
+        _, counted = await self._planned(tx, asked, ENGINE)
         endpoints = [one for one in counted.endpoints if one.count]
         oldest = min((one.oldest_at for one in endpoints if one.oldest_at), default=None)
         newest = max((one.newest_at for one in endpoints if one.newest_at), default=None)

@@ -39,7 +39,7 @@ def replay_router(door: Door, replays: Replays, endpoints: Endpoints) -> APIRout
 def _add_starts(api: APIRouter, door: Door, replays: Replays, endpoints: Endpoints) -> None:
     async def start(request: Request, who: Caller, dry_run: bool, ask: Ask) -> Response:
         async def preview(tx: Tx) -> Answer:
-            return Answer(200, await replays.preview(tx, await ask(tx), _actor(who)))
+            return Answer(200, await replays.preview(tx, await ask(tx)))
 
         async def work(tx: Tx) -> Answer:
             asked = await ask(tx)
