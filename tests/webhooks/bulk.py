@@ -12,6 +12,7 @@ from tests.webhooks.conftest import Receiver, Room, Told
 from offhook import ids
 from offhook.db import Tx
 from offhook.events import Actor
+from offhook.events.catalogue.leads import LeadCadencePaused
 from offhook.jobs import Job, Outside
 from offhook.jobs.outcome import Done, Outcome
 from offhook.webhooks import replay_store
@@ -76,6 +77,12 @@ class Bulk:
         """What time it is there."""
         async with self.room.database.transaction(self.room.tenant) as tx:
             return tx.now
+
+    async def happens_to(self, subject: UUID, count: int) -> None:
+        """So many events about one lead."""
+        async with self.room.database.transaction(self.room.tenant) as tx:
+            facts = [LeadCadencePaused(subject_id=subject, reason="api_key") for _ in range(count)]
+            await self.room.log.append(tx, facts)
 
     async def delivered(self, receiver: Receiver, count: int, **more: Any) -> Told:
         """An endpoint that got so many events."""

@@ -62,9 +62,12 @@ STATUS: LiteralString = (
     "case when l.status is not null then l.status when o.due_at is null then 'delivered' when o.held then 'held'"
     " when o.tries > 0 then 'retrying' else 'pending' end"
 )
+# The event is asked for by order and bound, not by equality alone, for which a plan that was made while the day's partition
+# was empty may take any index that knows the tenant.
 TOLD_AT: LiteralString = (
-    "case when %(live)s then d.event_at else (select e.occurred_at from event e where e.workspace_id = d.workspace_id"
-    " and e.environment = d.environment and e.written_at = d.event_at and e.id = d.event_id) end"
+    "case when %(live)s then d.event_at else (select v.occurred_at from (select e.id, e.occurred_at from event e"
+    "  where e.workspace_id = d.workspace_id and e.environment = d.environment and e.written_at = d.event_at and e.id >= d.event_id"
+    "  order by e.id limit 1) v where v.id = d.event_id) end"
 )
 """When the event of delivery `d` was recorded. In a sandbox, whose clock is moved, only when it occurred is known."""
 # A machine whose clock is behind the database's may have dated a try before its delivery.

@@ -57,7 +57,9 @@ async def bodies(tx: Tx, events: Sequence[Recorded]) -> dict[UUID, bytes]:
     """The bytes of these events as the log keeps them."""
     rows = await tx.rows(
         "select v.id, v.body from unnest(%(at)b::timestamptz[], %(id)b::uuid[]) x(at, id) cross join lateral (select id, body from event e"
-        " where e.workspace_id = %(ws)s and e.environment = %(env)s and e.written_at = x.at and e.id = x.id offset 0) v",
+        # By order and bound: see `delivery_store.TOLD_AT`.
+        " where e.workspace_id = %(ws)s and e.environment = %(env)s and e.written_at = x.at and e.id >= x.id order by e.id limit 1) v"
+        " where v.id = x.id",
         {**tx.keys, "at": [event.written_at for event in events], "id": [event.id for event in events]},
     )
     return dict(rows)
