@@ -14,9 +14,9 @@ from offhook.outbound import Outbound
 from offhook.outbound.mail import MailServer
 from offhook.privacy import Vault
 from offhook.settings import Settings
+from offhook.webhooks import deliveries_http, http, replays, replays_http
 from offhook.webhooks.alerting import Alerting
 from offhook.webhooks.alerts import Alerts
-from offhook.webhooks import deliveries_http, http, replays, replays_http
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.deliveries import Deliveries
 from offhook.webhooks.directory import Directory
