@@ -230,6 +230,7 @@ class House:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.dispatcher.close()
+        await self.webhooks.close()
         await self.calls.close()
         await self.wakeups.stop()
         await self.database.close()

@@ -8,6 +8,7 @@ from offhook.db import Tenant
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.endings import Endings
 from offhook.webhooks.parcel import Kept, Result
+from offhook.webhooks.queues import Room as Free
 from offhook.webhooks.wire import EndpointIn
 
 
@@ -92,7 +93,7 @@ async def test_what_was_kept_back_before_its_endpoint_was_enabled_is_sent(
 ) -> None:
     told = await room.endpoint(receiver.url)
     await worker.happens()
-    claim = await Claims(room.database, room.vault).claim(room.tenant, lambda _: 1)
+    claim = await Claims(room.database, room.vault).claim(room.tenant, lambda _: Free(0, 1))
     await room.do(room.webhooks.endpoints.pause, told.id)
 
     await room.do(room.webhooks.endpoints.enable, told.id, "send")

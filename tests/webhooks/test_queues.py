@@ -1,60 +1,14 @@
 """Turns: every endpoint gets its own, no endpoint gets them all."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.webhooks.waiting import parcels, queues_of, take_all
 
 from offhook import ids
-from offhook.db import Tenant
 from offhook.webhooks.lane import FIRST_IN_FLIGHT, MOST_IN_FLIGHT
-from offhook.webhooks.parcel import Message, Parcel
-from offhook.webhooks.queues import ALWAYS_PER_ENDPOINT, Queues
-
-NOW = datetime(2026, 11, 21, tzinfo=UTC)
-TENANT = Tenant(ids.new(), "live")
-MESSAGE = Message(ids.new(), "evt_", "lead.accepted", "lead", "lead_", 1, NOW, None, None, None)
-
-
-class Clock:
-    """Seconds that go on when the test says so, and whatever was to be called by then."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._later: list[tuple[float, Callable[[], None]]] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
-        self._later.append((self.now + seconds, act))
-
-    def forward(self, seconds: float) -> None:
-        until = self.now + seconds
-        while due := [one for one in self._later if one[0] <= until]:
-            first = min(due, key=lambda one: one[0])
-            self._later.remove(first)
-            self.now = first[0]
-            first[1]()
-        self.now = until
-
-
-def queues_of(capacity: int, in_flight: int = 1000, clock: Clock | None = None) -> Queues:
-    clock = clock or Clock()
-    return Queues(capacity, in_flight=in_flight, clock=clock, later=clock.later)
-
-
-def parcels(endpoint: UUID, count: int, tries: int = 0) -> list[Parcel]:
-    return [Parcel(TENANT, ids.new(), endpoint, MESSAGE, timedelta(), NOW, tries=tries) for _ in range(count)]
-
-
-def take_all(queues: Queues) -> list[Parcel]:
-    taken: list[Parcel] = []
-    while load := queues.take():
-        taken += load.parcels
-    return taken
+from offhook.webhooks.queues import ALWAYS_PER_ENDPOINT
 
 
 def test_endpoints_take_turns() -> None:

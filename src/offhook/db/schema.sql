@@ -592,6 +592,7 @@ create table due (
   batch_id      uuid
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 create index due_endpoint on due (endpoint_id, due_at);
+create index due_retries on due (endpoint_id, due_at) where tries > 0;
 create index due_order on due (endpoint_id, subject_id, sequence) where subject_id is not null;
 create index due_batch on due (batch_id) where batch_id is not null;
 

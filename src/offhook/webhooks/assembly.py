@@ -93,6 +93,10 @@ class Webhooks:
         api.include_router(replays_http.replay_router(door, self.replays, self.endpoints))
         return api
 
+    async def close(self) -> None:
+        """End the requests for access tokens that are under way. To be called when the sender's loop has ended."""
+        await self._tokens.close()
+
     async def signed_by_us(self, tx: Tx, headers: Mapping[str, str], body: bytes) -> bool:
         """Whether one of the tenant's endpoints signed this message within the last minutes."""
         book = await self.directory.book(tx)

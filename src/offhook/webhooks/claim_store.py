@@ -10,6 +10,7 @@ from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import EngineTx, Tenant
+from offhook.webhooks.parcel import Parcel
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Claimed(NamedTuple):
     delivery: UUID
     endpoint: UUID
     event: UUID
+    due_at: datetime
     leased_until: datetime
     fence: int
     tries: int
@@ -94,7 +96,7 @@ class Claimed(NamedTuple):
 # The event is asked for by order and bound, not by equality alone: a plan made while the day's partition was empty would
 # else take any index that knows the tenant, and walk through all of its events once the partition is full.
 _WITH_EVENTS: LiteralString = (
-    " select u.delivery_id, u.endpoint_id, u.event_id, u.leased_until, u.fence, u.tries,"
+    " select u.delivery_id, u.endpoint_id, u.event_id, u.due_at, u.leased_until, u.fence, u.tries,"
     "  case when u.first_try_at is null then 0 when not u.replay then u.tries else"
     "   (select count(*) from try t where t.delivery_id = u.delivery_id and t.at >= u.first_try_at)::int end,"
     "  u.first_try_at, u.replay, u.test, u.rendering, u.subject_id, u.batch_id, v.type, v.subject_type, v.subject_id, v.sequence, v.occurred_at,"
@@ -108,40 +110,65 @@ _WITH_EVENTS: LiteralString = (
     " where v.id = u.event_id"
 )
 _FREE: LiteralString = "(leased_until is null or leased_until < now())"
-CLAIM = (
-    "with c as materialized (select x.delivery_id from unnest(%(endpoint)b::uuid[], %(room)b::int[], %(ahead)b::interval[]) e(id, room, ahead)"
-    "  cross join lateral (select delivery_id from due where endpoint_id = e.id and due_at <= now() + e.ahead"
-    f"   and {_FREE} order by due_at limit e.room for update skip locked) x),"
+# The rows of a batch are claimed by the first of them, and the others with it, so that two processes never share one.
+_WHOLE: LiteralString = "(batch_id is null or not exists (select from due b where b.batch_id = due.batch_id and b.delivery_id < due.delivery_id))"
+_DUE: LiteralString = f"from due where endpoint_id = e.id and due_at <= now() + e.ahead and {_FREE} and {_WHOLE}"
+_LEASED: LiteralString = (
     " u as (update due set leased_until = now() + (%(lease)b::interval[])[array_position(%(endpoint)b::uuid[], endpoint_id)],"
     f"  fence = fence + 1 where delivery_id = any(array(select delivery_id from c)) returning *){_WITH_EVENTS}"
 )
+CLAIM = (
+    "with c as materialized (select x.delivery_id from"
+    " unnest(%(endpoint)b::uuid[], %(newest)b::int[], %(oldest)b::int[], %(ahead)b::interval[]) e(id, newest, oldest, ahead)"
+    " cross join lateral ("
+    f"  select * from (select delivery_id {_DUE} order by due_at desc limit e.newest for update skip locked) n"
+    f"  union all select * from (select delivery_id {_DUE} order by due_at limit e.oldest for update skip locked) o) x),{_LEASED}"
+)
+CLAIM_RETRIES = (
+    "with c as materialized (select x.delivery_id from"
+    " unnest(%(endpoint)b::uuid[], %(oldest)b::int[], %(ahead)b::interval[]) e(id, oldest, ahead) cross join lateral"
+    f" (select delivery_id {_DUE} and tries > 0 order by due_at limit e.oldest for update skip locked) x),{_LEASED}"
+)
 
 
-async def claim(tx: EngineTx, wanted: Sequence[tuple[Waiting, int, timedelta]]) -> list[Claimed]:
-    """Lease up to so many due rows of each endpoint for so long, oldest first; what others hold is passed over."""
-    rows = await tx.rows(
-        CLAIM,
-        {
-            "endpoint": [endpoint.endpoint for endpoint, _, _ in wanted],
-            "room": [room for _, room, _ in wanted],
-            "ahead": [endpoint.ahead for endpoint, _, _ in wanted],
-            "lease": [lease for _, _, lease in wanted],
-        },
-    )
+class Wanted(NamedTuple):
+    """So many due rows of an endpoint, of the newest and of the oldest, leased for so long."""
+
+    endpoint: Waiting
+    newest: int
+    oldest: int
+    lease: timedelta
+
+
+async def claim(tx: EngineTx, wanted: Sequence[Wanted], *, only_retries: bool = False) -> list[Claimed]:
+    """Lease due rows of each endpoint (of retries, the oldest); what others hold is passed over."""
+    parameters = {
+        "endpoint": [one.endpoint.endpoint for one in wanted],
+        "newest": [one.newest for one in wanted],
+        "oldest": [one.oldest for one in wanted],
+        "ahead": [one.endpoint.ahead for one in wanted],
+        "lease": [one.lease for one in wanted],
+    }
+    rows = await tx.rows(CLAIM_RETRIES if only_retries else CLAIM, parameters)
     return [Claimed._make(row) for row in rows]
 
 
-# What must wait for an earlier event of its subject is put off until it has waited long enough, so that it stands before
-# nobody; when the earlier one ends, `outcome_store.let_follow` brings it forward again. Only the owner comes here.
-CLAIM_IN_ORDER = (
-    "with c as materialized (select delivery_id, subject_id, sequence, ordered_until from due where endpoint_id = %(endpoint)s"
-    f"   and due_at <= now() + %(ahead)s and {_FREE} order by due_at, sequence limit %(look)s for update skip locked),"
+_LOOKED_AT: LiteralString = (
+    "with c as materialized (select delivery_id, subject_id, sequence, ordered_until, tries from due where endpoint_id = %(endpoint)s"
+    f"   and due_at <= now() + %(ahead)s and {_FREE} and {_WHOLE} order by due_at, sequence limit %(look)s for update skip locked),"
     " j as materialized (select c.*, exists (select from due p where p.endpoint_id = %(endpoint)s and p.subject_id = c.subject_id"
     "   and p.sequence < c.sequence) as behind from c),"
-    " w as (update due set due_at = (select ordered_until from j where j.delivery_id = due.delivery_id)"
-    "   where delivery_id = any(array(select delivery_id from j where behind and ordered_until > now() + %(ahead)s))),"
-    " f as materialized (select delivery_id, behind from j where not behind or ordered_until <= now() + %(ahead)s"
-    "   order by sequence limit %(room)s),"
+)
+# What must wait for an earlier event of its subject is put off until it has waited long enough, so that it stands before
+# nobody; when the earlier one ends, `outcome_store.let_follow` brings it forward again. Only the owner comes here.
+PUT_OFF = (
+    f"{_LOOKED_AT} w as (update due set due_at = (select ordered_until from j where j.delivery_id = due.delivery_id)"
+    "   where delivery_id = any(array(select delivery_id from j where behind and ordered_until > now() + %(ahead)s)) returning subject_id)"
+    " select (select count(*) from c), (select count(*) from w), array(select distinct subject_id from w)"
+)
+CLAIM_IN_ORDER = (
+    f"{_LOOKED_AT} f as materialized (select delivery_id from j where not behind or ordered_until <= now() + %(ahead)s"
+    "   order by case when %(probing)s then (tries = 0)::int end, sequence limit %(room)s),"
     " u as (update due set leased_until = now() + %(lease)s, fence = fence + 1"
     f"   where delivery_id = any(array(select delivery_id from f)) returning *){_WITH_EVENTS}"
 )
@@ -149,23 +176,47 @@ _BEHIND: LiteralString = (
     "select d.delivery_id from unnest(%(d)b::uuid[]) x(id) cross join lateral (select * from due where delivery_id = x.id offset 0) d"
     " where exists (select from due p where p.endpoint_id = d.endpoint_id and p.subject_id = d.subject_id and p.sequence < d.sequence)"
 )
+_LOOK = 1000
+
+
+class PutOff(NamedTuple):
+    """How many due rows were looked at, how many of them wait for an earlier one, and the subjects of these."""
+
+    looked_at: int
+    put_off: int
+    subjects: list[UUID]
+
+    def is_enough(self, room: int) -> bool:
+        """Whether what may be claimed stands before everything else that is due."""
+        return self.looked_at < _LOOK or self.looked_at - self.put_off >= room
+
+
+async def put_off(tx: EngineTx, endpoint: Waiting) -> PutOff:
+    """Put off what must wait for an earlier event of its subject, as far as one look goes.
+
+    What the earlier one ends meanwhile is to be let follow afterwards: who let it follow then has not seen it waiting.
+    """
+    row = await tx.row(PUT_OFF, {"endpoint": endpoint.endpoint, "ahead": endpoint.ahead, "look": _LOOK})
+    assert row is not None
+    return PutOff._make(row)
 
 
 async def claim_in_order(
-    tx: EngineTx, endpoint: Waiting, room: int, lease: timedelta
+    tx: EngineTx, endpoint: Waiting, room: int, lease: timedelta, *, probing: bool
 ) -> tuple[list[Claimed], frozenset[UUID]]:
     """As `claim`, for one endpoint, but no event before an earlier one of its subject, unless it has waited its time.
 
-    With it, the deliveries that go before an earlier one.
+    With it, the deliveries that go before an earlier one. `probing`: retries first.
     """
     rows = await tx.rows(
         CLAIM_IN_ORDER,
         {
             "endpoint": endpoint.endpoint,
             "ahead": endpoint.ahead,
-            "look": 4 * room,
+            "look": _LOOK,
             "room": room,
             "lease": lease,
+            "probing": probing,
         },
     )
     claimed = [Claimed._make(row) for row in rows]
@@ -179,17 +230,38 @@ REST_OF_BATCHES = (
     " u as (update due set leased_until = now() + %(lease)s, fence = fence + 1"
     f"   where delivery_id = any(array(select delivery_id from c)) returning *){_WITH_EVENTS}"
 )
+SIZES = (
+    "select b.id, s.size from unnest(%(batch)b::uuid[]) b(id) cross join lateral"
+    " (select count(*) as size from due where batch_id = b.id) s"
+)
 
 
 async def claim_rest(tx: EngineTx, batches: Sequence[UUID], lease: timedelta) -> list[Claimed]:
-    """Lease what is left of these batches: they go together or not at all."""
+    """Lease what is left of these batches, as far as nobody else holds it."""
     rows = await tx.rows(REST_OF_BATCHES, {"batch": list(batches), "lease": lease})
     return [Claimed._make(row) for row in rows]
 
 
-async def bind(tx: EngineTx, batch: UUID, fence: int, deliveries: Sequence[UUID]) -> None:
-    """Bind these rows, which are leased to us, into a batch: on every try they go together, under its id and one fence."""
-    await tx.run_now(
-        "update due set batch_id = %(batch)s, fence = %(fence)s where delivery_id = any(%(d)b::uuid[])",
-        {"batch": batch, "fence": fence, "d": list(deliveries)},
+async def sizes(tx: EngineTx, batches: Sequence[UUID]) -> dict[UUID, int]:
+    """How many deliveries of each of these batches are open."""
+    return dict(await tx.rows(SIZES, {"batch": list(batches)}))
+
+
+BIND = (
+    "update due set batch_id = %(batch)s, fence = %(fence)s where delivery_id = any(%(d)b::uuid[]) and batch_id is null"
+    " and fence = (%(f)b::int[])[array_position(%(d)b::uuid[], delivery_id)] returning delivery_id"
+)
+
+
+async def bind(tx: EngineTx, batch: UUID, fence: int, parcels: Sequence[Parcel]) -> set[UUID]:
+    """Bind these rows into a batch: on every try they go together, under its id and one fence. Which were still ours."""
+    rows = await tx.rows(
+        BIND,
+        {
+            "batch": batch,
+            "fence": fence,
+            "d": [parcel.delivery for parcel in parcels],
+            "f": [parcel.fence for parcel in parcels],
+        },
     )
+    return {row[0] for row in rows}

@@ -13,11 +13,15 @@ from offhook.events.envelope import envelope_of
 from offhook.events.types import shown_subject
 from offhook.log import get
 from offhook.privacy import PersonKey, Vault
-from offhook.webhooks import claim_store
-from offhook.webhooks.claim_store import Claimed, Waiting
+from offhook.webhooks import claim_store, outcome_store
+from offhook.webhooks.claim_store import Claimed, Waiting, Wanted
 from offhook.webhooks.directory import lease_for
 from offhook.webhooks.parcel import Message, Parcel, place
+from offhook.webhooks.queues import Room
 from offhook.webhooks.rendering import USUAL_HEADERS, Rendered
+
+_LATE = timedelta(seconds=1)
+"""What was due longer ago than that is a backlog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Claims:
         self._vault = vault
 
     async def claim(
-        self, tenant: Tenant | None, room: Callable[[Waiting], int | None], *, but: Collection[Tenant] = ()
+        self, tenant: Tenant | None, room: Callable[[Waiting], Room | None], *, but: Collection[Tenant] = ()
     ) -> Claim:
         """What is due now, of one tenant when one is named, of none in `but`; up to `room` of each endpoint.
 
@@ -47,38 +51,74 @@ class Claims:
         async with self._database.engine_each() as tx:
             waiting = [one for one in await claim_store.waiting(tx, tenant) if one.tenant not in but]
             ours = [(one, free) for one in waiting if (free := room(one)) is not None]
-            claimed, early = await self._lease(tx, [(one, free) for one, free in ours if free > 0])
+            claimed, early = await self._lease(tx, [(one, free) for one, free in ours if any(free[:2])])
         taken = Counter(row.endpoint for row in claimed)
-        short = frozenset(one.endpoint for one, free in ours if taken[one.endpoint] >= free)
+        short = frozenset(one.endpoint for one, free in ours if taken[one.endpoint] >= free.newest + free.oldest)
         return Claim(self._parcels(waiting, claimed, early), short)
 
-    async def _lease(self, tx: EngineTx, wanted: Sequence[tuple[Waiting, int]]) -> tuple[list[Claimed], set[UUID]]:
-        leases = {one.endpoint: lease_for(one.timeout_s) for one, _ in wanted}
-        free = [(one, room, leases[one.endpoint]) for one, room in wanted if not one.in_order]
-        claimed = await claim_store.claim(tx, free) if free else []
+    async def _lease(self, tx: EngineTx, ours: Sequence[tuple[Waiting, Room]]) -> tuple[list[Claimed], set[UUID]]:
+        claimed = await self._lease_freely(tx, [(one, room) for one, room in ours if not one.in_order])
         early: set[UUID] = set()
-        for one, room in wanted:
+        for one, room in ours:
             if one.in_order:
-                rows, ahead = await claim_store.claim_in_order(tx, one, room, leases[one.endpoint])
+                rows, ahead = await self._lease_in_order(tx, one, room)
                 claimed += rows
                 early |= ahead
-        batches: dict[timedelta, set[UUID]] = defaultdict(set)
+        if bound := {row.batch for row in claimed if row.batch is not None}:
+            claimed = await self._whole(tx, claimed, bound, {one.endpoint: lease_for(one.timeout_s) for one, _ in ours})
+        return claimed, early
+
+    async def _lease_freely(self, tx: EngineTx, ours: Sequence[tuple[Waiting, Room]]) -> list[Claimed]:
+        wanted = [Wanted(one, room.newest, room.oldest, lease_for(one.timeout_s)) for one, room in ours]
+        probes: list[Claimed] = []
+        if probed := [one for one, (_, room) in zip(wanted, ours, strict=True) if room.probing]:
+            # A retry that is due has waited for this; only where there is none something fresh is risked.
+            probes = await claim_store.claim(tx, probed, only_retries=True)
+            found = Counter(row.endpoint for row in probes)
+            wanted = [one._replace(oldest=one.oldest - found[one.endpoint.endpoint]) for one in wanted]
+            wanted = [one for one in wanted if one.newest or one.oldest]
+        return probes + (await claim_store.claim(tx, wanted) if wanted else [])
+
+    async def _lease_in_order(self, tx: EngineTx, one: Waiting, room: Room) -> tuple[list[Claimed], frozenset[UUID]]:
+        free = room.newest + room.oldest
+        while True:
+            looked = await claim_store.put_off(tx, one)
+            if looked.subjects:
+                # What they wait for may have ended while they were being put off.
+                await outcome_store.let_follow(tx, [(one.endpoint, subject) for subject in looked.subjects])
+            if looked.is_enough(free):
+                break
+        return await claim_store.claim_in_order(tx, one, free, lease_for(one.timeout_s), probing=room.probing)
+
+    async def _whole(
+        self, tx: EngineTx, claimed: list[Claimed], bound: Collection[UUID], leases: dict[UUID, timedelta]
+    ) -> list[Claimed]:
+        """With the rest of these batches; a batch of which somebody else holds a part waits until it is let go."""
+        by_lease: dict[timedelta, set[UUID]] = defaultdict(set)
         for row in claimed:
             if row.batch is not None:
-                batches[leases[row.endpoint]].add(row.batch)
-        for lease, bound in batches.items():
-            claimed += await claim_store.claim_rest(tx, list(bound), lease)
-        return claimed, early
+                by_lease[leases[row.endpoint]].add(row.batch)
+        for lease, batches in by_lease.items():
+            claimed += await claim_store.claim_rest(tx, list(batches), lease)
+        ours = Counter(row.batch for row in claimed)
+        sizes = await claim_store.sizes(tx, list(bound))
+        torn = {batch for batch in bound if ours[batch] != sizes[batch]}
+        for row in claimed:
+            if row.batch in torn:
+                await outcome_store.give_back(tx, row.fence, [row.delivery])
+        return [row for row in claimed if row.batch not in torn]
 
     def _parcels(self, waiting: Sequence[Waiting], claimed: Sequence[Claimed], early: Collection[UUID]) -> list[Parcel]:
         known = {one.endpoint: one for one in waiting}
         opened = _Opened(self._vault)
         parcels = []
+        shut: set[UUID | None] = set()
         for row in claimed:
             endpoint = known[row.endpoint]
             try:
                 message = opened.message(endpoint.tenant, row)
             except OffhookError as failure:
+                shut.add(row.batch)
                 # A key ring that lacks an epoch is mended by the operator; until then the delivery waits, lease by lease.
                 get("webhooks").error("cannot_open", delivery=row.delivery.hex, code=failure.code)
                 continue
@@ -99,9 +139,11 @@ class Claims:
                     ordered=row.ordered,
                     out_of_order=row.delivery in early,
                     batch=row.batch,
+                    late=row.due_at < row.leased_until - lease_for(endpoint.timeout_s) + endpoint.ahead - _LATE,
                 )
             )
-        return parcels
+        # A batch goes together or not at all.
+        return [parcel for parcel in parcels if parcel.batch is None or parcel.batch not in shut]
 
 
 class _Opened:

@@ -13,7 +13,11 @@ from offhook.webhooks.parcel import Parcel
 
 MOST_IN_FLIGHT = 16
 FIRST_IN_FLIGHT = 4
-_RETRY_TURN = 4
+_RESTS_TURN = 4
+_WORTH_S = 10
+"""A lane holds no more than it may send in that time: what waits much longer outlives its lease."""
+_A_TOKEN = 1 - 1e-9
+"""What rounding leaves of one is one: the rest of it would take less time than a clock can tell."""
 _USUAL = EndpointSettings()
 
 
@@ -39,20 +43,25 @@ class Pace:
         """Seconds until one more may go."""
         self._tokens = min(self._tokens + (now - self._refilled_at) * self._per_second, self._saved)
         self._refilled_at = now
-        return max(0.0, (1 - self._tokens) / self._per_second)
+        return (1 - self._tokens) / self._per_second if self._tokens < _A_TOKEN else 0.0
 
     def spend(self) -> None:
         self._tokens -= 1
 
+    def refund(self) -> None:
+        """What was spent was not used."""
+        self._tokens += 1
+
 
 class Lane:
-    """The queue of one endpoint. First tries go before retries, except that every fourth turn is a retry's.
+    """The queue of one endpoint. What has just happened goes first, except that every fourth turn belongs to the rest: the
+    retries, and what has waited for its claim already. While it is probed, the rest goes first.
 
     How many requests may be under way adapts: one more with each quick answer, half of them when it is slow or down.
     The endpoint's own settings bound it further, and so does its breaker. Times are of one clock, in seconds.
     """
 
-    __slots__ = ("_first", "_pace", "_retries", "_settings", "_turn", "allowed", "breaker", "heard_at", "in_flight") + (
+    __slots__ = ("_first", "_pace", "_rest", "_settings", "_turn", "allowed", "breaker", "heard_at", "in_flight") + (
         "listed",
         "slow",
         "tenant",
@@ -62,7 +71,7 @@ class Lane:
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
         self._first: deque[Load] = deque()
-        self._retries: deque[Load] = deque()
+        self._rest: deque[Load] = deque()
         self._settings = _USUAL
         self._pace: Pace | None = None
         self._turn = 0
@@ -71,21 +80,41 @@ class Lane:
         self.in_flight = 0
         self.heard_at = 0.0
         """When it last answered, or was first asked since nothing was under way."""
-        self.listed = self.timed = False
+        self.listed = False
+        self.timed = math.inf
+        """When somebody looks at it again by himself."""
         self.slow = False
         """Whether it keeps us waiting: such lanes share a budget of their own."""
 
     def __len__(self) -> int:
-        return len(self._first) + len(self._retries)
+        return len(self._first) + len(self._rest)
 
-    def follow(self, settings: EndpointSettings, now: float) -> None:
-        """Send as the endpoint wants it from now on."""
+    @property
+    def fresh(self) -> int:
+        """How many of those that wait have just happened."""
+        return len(self._first)
+
+    @property
+    def worth(self) -> float:
+        """How many may wait without outliving their leases, as far as its rate tells."""
+        rate = self._settings.rate_limit_per_s
+        return rate * _WORTH_S if rate else math.inf
+
+    def quiet_in_s(self, now: float) -> float:
+        """Seconds until another process may send to it and what bounds it still holds; infinite while we send."""
+        if self.in_flight:
+            return math.inf
+        return max(self.heard_at + 1.0 - now, 0.0) if self._pace else 0.0
+
+    def follow(self, settings: EndpointSettings, now: float) -> bool:
+        """Send as the endpoint wants it from now on; whether that is something new."""
         if settings is self._settings:
-            return
+            return False
         rate = settings.rate_limit_per_s
         if rate != self._settings.rate_limit_per_s:
             self._pace = Pace(rate, now) if rate else None
         self._settings = settings
+        return True
 
     def put(self, parcels: Sequence[Parcel], since: float) -> None:
         """Let these wait. Those of one batch are one load."""
@@ -99,16 +128,17 @@ class Lane:
             self._queue(Load(members, since))
 
     def _queue(self, load: Load) -> None:
-        (self._retries if load.parcels[0].tries else self._first).append(load)
+        head = load.parcels[0]
+        (self._rest if head.tries or head.late else self._first).append(load)
 
     def wait(self, now: float) -> float:
         """Seconds until something may be sent; infinite as long as nothing else happens."""
-        if not (self._first or self._retries):
+        if not (self._first or self._rest):
             return math.inf
         if self.in_flight >= self._bound(now):
             return self.breaker.closed_for_s(now) or math.inf
         paced = self._pace.wait(now) if self._pace else 0.0
-        return max(paced, self._gathering(now))
+        return paced if self._rest else max(paced, self._gathering(now))
 
     def _bound(self, now: float) -> int:
         own = self._settings.max_in_flight
@@ -117,12 +147,12 @@ class Lane:
         return most if permitted is None else min(most, permitted)
 
     def _gathering(self, now: float) -> float:
-        """Seconds that a batch still waits for company."""
+        """Seconds that what has just happened still waits for company."""
         batching = self._settings.batch
-        if batching is None or self._retries or len(self._first) >= batching.max_events:
+        if batching is None or len(self._first) >= batching.max_events:
             return 0.0
         oldest = self._first[0]
-        return 0.0 if oldest.parcels[0].batch else max(0.0, oldest.since + batching.max_wait_ms / 1000 - now)
+        return max(0.0, oldest.since + batching.max_wait_ms / 1000 - now) if oldest.parcels[0].joins else 0.0
 
     def take(self, now: float) -> Load:
         """The next load; `answered` must follow. To be called when `wait` is over."""
@@ -132,16 +162,26 @@ class Lane:
         self.in_flight += 1
         if self._pace:
             self._pace.spend()
-        retrys_turn = self._turn % _RETRY_TURN == 0 or not self._first
-        queue = self._retries if self._retries and retrys_turn else self._first
+        queue = self._rest if self._rest and self._is_rests_turn(now) else self._first
         load = queue.popleft()
         batching = self._settings.batch
-        if batching is None or load.parcels[0].batch is not None or load.parcels[0].test:
+        if batching is None or not load.parcels[0].joins:
             return load
         together = [*load.parcels]
-        while queue and len(together) < batching.max_events and not _goes_alone(queue[0]):
+        while queue and len(together) < batching.max_events and _fits(queue[0].parcels[0], together[0]):
             together += queue.popleft().parcels
         return Load(together, load.since)
+
+    def _is_rests_turn(self, now: float) -> bool:
+        if not self._first or self._turn % _RESTS_TURN == 0 or self.breaker.open_until is not None:
+            return True
+        return self._gathering(now) > 0
+
+    def passed(self) -> None:
+        """What was taken was not sent after all."""
+        self.in_flight -= 1
+        if self._pace:
+            self._pace.refund()
 
     def answered(self, now: float, *, quickly: bool) -> None:
         """A request is over; `quickly` unless the endpoint kept us waiting or did not answer at all."""
@@ -152,21 +192,20 @@ class Lane:
         self.allowed = min(self.allowed + 1, most) if quickly else max(self.allowed // 2, 1)
 
     def judged(self, *, delivered: bool, now: float, asked_s: float) -> bool:
-        """A try said something about the endpoint; whether that opened its breaker."""
+        """A try said something about the endpoint; whether that opened its breaker, or found it open and failed too."""
         before = self.breaker
         self.breaker = before.after(delivered=delivered, now=now, asked_s=asked_s)
         if before.open_until is not None and self.breaker == CLOSED:
             self.allowed = 1
-        return self.breaker.open_until is not None and self.breaker.permits(now) == 0
+        return not delivered and self.breaker.permits(now) == 0
 
     def empty(self) -> list[Parcel]:
         """Everything that waits, taken out."""
-        parcels = [parcel for load in (*self._first, *self._retries) for parcel in load.parcels]
+        parcels = [parcel for load in (*self._first, *self._rest) for parcel in load.parcels]
         self._first.clear()
-        self._retries.clear()
+        self._rest.clear()
         return parcels
 
 
-def _goes_alone(load: Load) -> bool:
-    first = load.parcels[0]
-    return first.batch is not None or first.test
+def _fits(parcel: Parcel, head: Parcel) -> bool:
+    return parcel.joins and parcel.replay == head.replay

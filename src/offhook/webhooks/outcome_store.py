@@ -64,12 +64,17 @@ async def settle(tx: EngineTx, fence: int, tried: Sequence[tuple[Written, Again 
     )
 
 
+LET_FOLLOW = (
+    "update due set due_at = ordered_until - %(wait)s where due_at = ordered_until and delivery_id = any(array("
+    " select n.delivery_id from unnest(%(endpoint)b::uuid[], %(subject)b::uuid[]) x(endpoint, subject) cross join lateral"
+    " (select delivery_id from due where endpoint_id = x.endpoint and subject_id = x.subject order by sequence limit 1) n))"
+)
+
+
 async def let_follow(tx: EngineTx, ended: Sequence[tuple[UUID, UUID]]) -> None:
     """The next event of each of these (endpoint, subject) waits no longer for an earlier one. Idempotent."""
     await tx.run(
-        "update due set due_at = ordered_until - %(wait)s where due_at = ordered_until and delivery_id = any(array("
-        " select n.delivery_id from unnest(%(endpoint)b::uuid[], %(subject)b::uuid[]) x(endpoint, subject) cross join lateral"
-        " (select delivery_id from due where endpoint_id = x.endpoint and subject_id = x.subject order by sequence limit 1) n))",
+        LET_FOLLOW,
         {
             "wait": ORDER_WAIT,
             "endpoint": [endpoint for endpoint, _ in ended],

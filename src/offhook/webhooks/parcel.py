@@ -65,6 +65,13 @@ class Parcel:
     """The subject whose events this endpoint wants in order; None where it wants no order."""
     out_of_order: bool = False
     batch: UUID | None = None
+    late: bool = False
+    """It has waited for its claim already: what has just happened goes before it."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether it may be bound into a batch. What went alone once goes alone again, as the same bytes."""
+        return self.batch is None and not self.test and not self.tries_of_round
 
 
 @dataclass(frozen=True, slots=True)

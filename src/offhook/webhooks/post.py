@@ -71,39 +71,67 @@ class Post:
         self._count = 0
 
     async def carry(self, parcels: Sequence[Parcel]) -> Carried:
-        """Send these in one request, unless their leases, their endpoint or their person forbid; what came of it."""
+        """Send these in one request, unless their leases, their endpoint or their person forbid; what came of it.
+
+        An endpoint whose access token is not to be had is as much out of reach as one that does not answer: that is a try,
+        and its breaker counts it, lest every fresh delivery burn one.
+        """
         first = parcels[0]
         book = self._directory.known(first.tenant) or await self._directory.latest(first.tenant)
         endpoint = book.endpoints.get(first.endpoint)
-        wall = datetime.now(UTC)
         if endpoint is None:
-            return Carried([Result(parcel, Closed("endpoint_deleted")) for parcel in parcels])
+            return _unsent(parcels, Closed("endpoint_deleted"))
+        wall = datetime.now(UTC)
+        if (unfit := self._unfit(parcels, endpoint, wall)) is not None:
+            return _unsent(parcels, unfit)
+        batches = endpoint.settings.batch is not None and first.joins
+        if not batches and not isinstance(endpoint.proofs.credentials, ClientCredentials):
+            return await self._send(parcels, endpoint, None, wall)
+        return await self._prepared(parcels, endpoint, batches=batches)
+
+    def _unfit(self, parcels: Sequence[Parcel], endpoint: Endpoint, wall: datetime) -> Left | Kept | None:
+        """What becomes of them unsent; None when they may be sent."""
         lasts = min(parcel.leased_until for parcel in parcels) - wall
         if lasts < timedelta(seconds=endpoint.settings.timeout_s) + _WRITING or not self._may_send(endpoint):
-            return Carried([Result(parcel, Left()) for parcel in parcels])
-        if not (endpoint.sendable or first.test):
-            return Carried([Result(parcel, Kept()) for parcel in parcels])
-        if endpoint.settings.batch and first.batch is None and not first.test:
-            parcels = await self._bound(parcels)
-        return await self._send(parcels, endpoint, wall)
+            return Left()
+        return None if endpoint.sendable or parcels[0].test else Kept()
 
     def _may_send(self, endpoint: Endpoint) -> bool:
         return not endpoint.settings.needs_owner or self._owns(endpoint.id)
 
-    async def _bound(self, parcels: Sequence[Parcel]) -> list[Parcel]:
-        """The parcels as a batch, in the order of their events; from now on they travel together or not at all."""
+    async def _prepared(self, parcels: Sequence[Parcel], endpoint: Endpoint, *, batches: bool) -> Carried:
+        """Bound first, for even a try without a token is a try of the whole batch."""
+        lost: Sequence[Parcel] = []
+        if batches:
+            parcels, lost = await self._bound(parcels)
+        token = await self._token(parcels[0], endpoint) if parcels else None
+        wall = datetime.now(UTC)
+        # That may have taken seconds: the endpoint may be another by now, our lease at its end.
+        if not parcels or not self._is_still(endpoint, parcels[0]) or self._unfit(parcels, endpoint, wall) is not None:
+            return _unsent([*parcels, *lost], Left())
+        carried = await self._send(parcels, endpoint, token, wall)
+        return carried._replace(results=[*carried.results, *_unsent(lost, Left()).results])
+
+    def _is_still(self, endpoint: Endpoint, parcel: Parcel) -> bool:
+        book = self._directory.known(parcel.tenant)
+        return book is not None and book.endpoints.get(endpoint.id) is endpoint
+
+    async def _bound(self, parcels: Sequence[Parcel]) -> tuple[list[Parcel], list[Parcel]]:
+        """A batch in the order of its events, which travels together or not at all; and what was no longer ours to bind."""
         batch, fence = ids.new(), max(parcel.fence for parcel in parcels) + 1
         async with self._database.engine_each() as tx:
-            await claim_store.bind(tx, batch, fence, [parcel.delivery for parcel in parcels])
+            bound = await claim_store.bind(tx, batch, fence, parcels)
         in_order = sorted(parcels, key=lambda parcel: parcel.message.id)
-        return [replace(parcel, batch=batch, fence=fence) for parcel in in_order]
+        members = [replace(parcel, batch=batch, fence=fence) for parcel in in_order if parcel.delivery in bound]
+        return members, [parcel for parcel in parcels if parcel.delivery not in bound]
 
-    async def _send(self, parcels: Sequence[Parcel], endpoint: Endpoint, wall: datetime) -> Carried:
-        token = await self._token(parcels[0], endpoint)
+    async def _send(
+        self, parcels: Sequence[Parcel], endpoint: Endpoint, token: Token | NoToken | None, wall: datetime
+    ) -> Carried:
         if isinstance(token, NoToken):
             tried = [_not_sent(parcel, wall, token) for parcel in parcels]
-            again = TryAgain(token.code)
-            return Carried([Result(one.parcel, self._later(one, endpoint, again), one) for one in tried])
+            outcome = self._later(tried[0], endpoint, TryAgain(token.code))
+            return Carried([Result(one.parcel, outcome, one) for one in tried])
         proof = token.headers if token else endpoint.proof
         erased = {p for parcel in parcels if (p := parcel.message.person) and self._vault.was_shredded(p)}
         said = letter.write(endpoint, parcels, wall, proof=proof, erased=erased)
@@ -142,17 +170,18 @@ class Post:
         *,
         renewed: bool,
     ) -> Carried:
-        """`renewed`: a 401 means that the token was over, and the next try bears another."""
+        """`renewed`: a 401 means that the token was over, and the next try bears another.
+
+        The members of a batch share their history and so their outcome, one roll of the dice included: they stay together.
+        """
         now = datetime.now(UTC)
         verdict = judge(answer, now, endpoint.final)
         disables = disabling(answer)
-        results = []
-        for parcel in parcels:
-            tried = _tried(parcel, answer, wall, said)
-            outcome = self._outcome(tried, endpoint, verdict)
-            if renewed and tried.status_code == 401 and not parcel.tries_of_round and isinstance(outcome, Again):
-                outcome = Again(now + parcel.offset)
-            results.append(Result(parcel, outcome, tried, disables))
+        tried = [_tried(parcel, answer, wall, said) for parcel in parcels]
+        outcome = self._outcome(tried[0], endpoint, verdict)
+        if renewed and tried[0].status_code == 401 and not parcels[0].tries_of_round and isinstance(outcome, Again):
+            outcome = Again(now + parcels[0].offset)
+        results = [Result(one.parcel, outcome, one, disables) for one in tried]
         return Carried(results, verdict.retry_after if isinstance(verdict, TryAgain) else timedelta())
 
     def _outcome(self, tried: Try, endpoint: Endpoint, verdict: Delivered | TryAgain | Refused) -> Outcome:
@@ -174,6 +203,10 @@ class Post:
         so_far = Progress(parcel.tries_of_round + 1, parcel.first_try_at or tried.at, now)
         due = next_try(so_far, self._dice, endpoint.schedule, again.retry_after)
         return Dead(due.reason) if isinstance(due, Spent) else Again(due)
+
+
+def _unsent(parcels: Sequence[Parcel], outcome: Outcome) -> Carried:
+    return Carried([Result(parcel, outcome) for parcel in parcels])
 
 
 def _not_sent(parcel: Parcel, wall: datetime, why: NoToken) -> Try:

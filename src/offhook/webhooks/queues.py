@@ -8,6 +8,7 @@ quick ones wait for none of them.
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 from offhook.db import Tenant
@@ -20,9 +21,21 @@ ALWAYS_PER_ENDPOINT = 64
 """Room that every endpoint has, however full the memory is of others' parcels."""
 SLOW_S = 1.0
 _NEARLY_DRY, _WORTH_A_CLAIM = 32, 250
+_TIDY_S, _FORGOTTEN_S = 60.0, 3600.0
+
+_NEWEST = 32
+"""Room for what has just happened elsewhere, however much of an endpoint's backlog is in memory."""
 
 Later = Callable[[float, Callable[[], None]], object]
 """Calls back after so many seconds."""
+
+
+class Room(NamedTuple):
+    """How many due deliveries of an endpoint may be claimed: of the newest, and of the oldest. `probing`: retries first."""
+
+    newest: int
+    oldest: int
+    probing: bool = False
 
 
 class Queues:
@@ -41,6 +54,7 @@ class Queues:
         self._in_flight = {False: 0, True: 0}  # by whether their lane is slow
         self._busy: set[Lane] = set()
         self._watching = False
+        self._tidied_at = clock()
         self.held = 0
         """Parcels in memory: waiting, under way, or with a result that is not yet written."""
         self.on_due: Callable[[], None] = lambda: None
@@ -51,18 +65,34 @@ class Queues:
         lane = self._lanes.get(endpoint)
         if lane is None:
             return max(ALWAYS_PER_ENDPOINT, self._capacity - self.held)
-        room = max(ALWAYS_PER_ENDPOINT - len(lane), self._capacity - self.held, 0)
         permitted = lane.breaker.permits(self._clock())
-        return room if permitted is None else max(min(room, permitted - lane.in_flight - len(lane)), 0)
+        return self._room(lane, self._capacity) if permitted is None else _probes(lane, permitted)
+
+    def to_claim(self, endpoint: UUID) -> Room:
+        """How many of its due deliveries may be claimed. Half of the memory is kept for what happens here."""
+        lane = self._lanes.get(endpoint)
+        if lane is None:
+            return Room(_NEWEST, max(ALWAYS_PER_ENDPOINT, self._capacity // 2 - self.held))
+        permitted = lane.breaker.permits(self._clock())
+        if permitted is not None:
+            return Room(0, _probes(lane, permitted), probing=True)
+        oldest = self._room(lane, self._capacity // 2)
+        return Room(max(int(min(_NEWEST - lane.fresh, lane.worth - len(lane))), 0), oldest)
+
+    def _room(self, lane: Lane, capacity: int) -> int:
+        spare = 0 if lane.slow else capacity - self.held
+        return max(int(min(max(ALWAYS_PER_ENDPOINT - len(lane), spare), lane.worth - len(lane))), 0)
 
     def thirsty(self, endpoint: UUID) -> bool:
         """Whether claiming more for this endpoint is worth a look: it runs dry, or many fit."""
         lane = self._lanes.get(endpoint)
-        return lane is None or len(lane) <= _NEARLY_DRY or self.room(endpoint) >= _WORTH_A_CLAIM
+        return lane is None or len(lane) <= _NEARLY_DRY or self._room(lane, self._capacity // 2) >= _WORTH_A_CLAIM
 
     def follow(self, tenant: Tenant, endpoint: UUID, settings: EndpointSettings) -> None:
         """Send to this endpoint as it wants it from now on."""
-        self._lane(tenant, endpoint).follow(settings, self._clock())
+        lane = self._lane(tenant, endpoint)
+        if lane.follow(settings, self._clock()):
+            self._list(lane)
 
     def forgive(self, endpoint: UUID) -> None:
         """Ask it again now, whatever its breaker says."""
@@ -102,6 +132,16 @@ class Queues:
         self._in_flight[lane.slow] -= lane.in_flight
         lane.answered(self._clock(), quickly=quickly)
         self._in_flight[lane.slow] += lane.in_flight
+        self._is_over(lane)
+
+    def passed(self, endpoint: UUID) -> None:
+        """What was taken for it was not sent after all, which says nothing about it."""
+        lane = self._lanes[endpoint]
+        self._in_flight[lane.slow] -= 1
+        lane.passed()
+        self._is_over(lane)
+
+    def _is_over(self, lane: Lane) -> None:
         if not lane.in_flight:
             self._busy.discard(lane)
         self._list(lane)
@@ -109,8 +149,12 @@ class Queues:
     def judged(self, endpoint: UUID, *, delivered: bool, asked_s: float = 0.0) -> list[Parcel]:
         """A try said this of the endpoint; what waited for it, taken out, when that opened its breaker."""
         lane = self._lanes[endpoint]
-        opened = lane.judged(delivered=delivered, now=self._clock(), asked_s=asked_s)
-        return lane.empty() if opened else []
+        before = lane.breaker
+        if lane.judged(delivered=delivered, now=self._clock(), asked_s=asked_s):
+            return lane.empty()
+        if lane.breaker is not before:
+            self._list(lane)  # more may go now than when it answered
+        return []
 
     def recorded(self, count: int) -> None:
         """The results of that many parcels are written: they are no longer in memory."""
@@ -125,6 +169,23 @@ class Queues:
         lane = self._lanes.get(endpoint)
         return lane.empty() if lane is not None else []
 
+    def quiet_in_s(self, endpoint: UUID) -> float:
+        """Seconds until another process may send to it and what bounds it still holds; infinite while we send."""
+        lane = self._lanes.get(endpoint)
+        return 0.0 if lane is None else lane.quiet_in_s(self._clock())
+
+    def tidy(self) -> None:
+        """Forget what nobody has used for an hour, once a minute at most."""
+        now = self._clock()
+        if now - self._tidied_at < _TIDY_S:
+            return
+        self._tidied_at = now
+        unused = [endpoint for endpoint, lane in self._lanes.items() if _is_unused(lane, now)]
+        for endpoint in unused:
+            del self._lanes[endpoint]
+        for tenant in [tenant for tenant, turns in self._turns.items() if not turns]:
+            del self._turns[tenant]
+
     def _lane(self, tenant: Tenant, endpoint: UUID) -> Lane:
         lane = self._lanes.get(endpoint)
         if lane is None:
@@ -133,23 +194,31 @@ class Queues:
 
     def _next(self) -> Lane | None:
         """The next lane of the next tenant; else the next slow one."""
-        if self._tenants and self._in_flight[False] < self._most:
-            tenant = self._tenants.popleft()
-            turns = self._turns[tenant]
-            lane = turns.popleft()
-            if turns:
-                self._tenants.append(tenant)
-        elif self._slow and self._in_flight[True] < self._most:
-            lane = self._slow.popleft()
-        else:
-            return None
-        lane.listed = False
+        while True:
+            if self._tenants and self._in_flight[False] < self._most:
+                lane, slow = self._next_quick(), False
+            elif self._slow and self._in_flight[True] < self._most:
+                lane, slow = self._slow.popleft(), True
+            else:
+                return None
+            lane.listed = False
+            if lane.slow is slow:
+                return lane
+            self._list(lane)  # it has changed since, and must not go past the bound of the others
+
+    def _next_quick(self) -> Lane:
+        tenant = self._tenants.popleft()
+        turns = self._turns[tenant]
+        lane = turns.popleft()
+        if turns:
+            self._tenants.append(tenant)
         return lane
 
     def _list(self, lane: Lane) -> None:
         if lane.listed:
             return
-        wait = lane.wait(self._clock())
+        now = self._clock()
+        wait = lane.wait(now)
         if wait == 0:
             lane.listed = True
             if lane.slow:
@@ -159,12 +228,14 @@ class Queues:
             if not turns:
                 self._tenants.append(lane.tenant)
             turns.append(lane)
-        elif wait < math.inf and not lane.timed:
-            lane.timed = True
-            self._later(wait, lambda: self._due(lane))
+        elif now + wait < lane.timed:
+            at = lane.timed = now + wait
+            self._later(wait, lambda: self._due(lane, at))
 
-    def _due(self, lane: Lane) -> None:
-        lane.timed = False
+    def _due(self, lane: Lane, at: float) -> None:
+        if lane.timed != at:
+            return  # an earlier look has taken its place
+        lane.timed = math.inf
         self._list(lane)
         self.on_due()
 
@@ -185,3 +256,12 @@ class Queues:
         if self._busy:
             self._watch()
             self.on_due()
+
+
+def _probes(lane: Lane, permitted: int) -> int:
+    return max(permitted - lane.in_flight - len(lane), 0)
+
+
+def _is_unused(lane: Lane, now: float) -> bool:
+    is_idle = not (lane.in_flight or lane.listed or len(lane)) and lane.timed == math.inf
+    return is_idle and now - lane.heard_at >= _FORGOTTEN_S

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from itertools import groupby
 from uuid import UUID
 
 from offhook.db import Database, EngineTx, Tenant
@@ -69,10 +70,11 @@ class Recorder:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(GATHER_S):
                         await self._all_in.wait()
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            cut = _cut(self._waiting)
+            batch, self._waiting = self._waiting[:cut], self._waiting[cut:]
             await self._write(batch)
 
-    async def _write(self, batch: Sequence[Result]) -> None:
+    async def _write(self, batch: Sequence[Result], *, singly: bool = False) -> None:
         try:
             await self._record(batch)
         except Exception as failure:
@@ -81,7 +83,7 @@ class Recorder:
                 await asyncio.sleep(_AWAY_S)
                 self._waiting[:0] = batch
                 return
-            if len(batch) > 1:
+            if len(batch) > 1 and not singly:
                 await self._write_singly(batch)
                 return
             # Its lease runs out, and it is sent again.
@@ -91,11 +93,11 @@ class Recorder:
     async def _write_singly(self, batch: Sequence[Result]) -> None:
         """One that cannot be written must not take its neighbours with it, nor hold them up for ever."""
         until = time.monotonic() + _SINGLY_S
-        for n, result in enumerate(batch):
+        for together in _of_one_request(batch):
             if time.monotonic() > until:
-                self._waiting[:0] = batch[n:]
-                return
-            await self._write([result])
+                self._waiting.extend(together)
+            else:
+                await self._write(together, singly=True)
 
     async def _record(self, batch: Sequence[Result]) -> None:
         await self._settle([result for result in batch if isinstance(result.outcome, _OWN_ROW)])
@@ -147,6 +149,20 @@ class Recorder:
         known = book.endpoints.get(endpoint) if book else None
         # Not known means that it has just changed, so it may have been in trouble.
         return known is None or known.troubled
+
+
+def _cut(waiting: Sequence[Result]) -> int:
+    """How many are written at once. What went in one request is written in one, or a crash would tear it."""
+    cut = min(BATCH, len(waiting))
+    while (
+        cut < len(waiting) and waiting[cut].parcel.batch and waiting[cut].parcel.batch == waiting[cut - 1].parcel.batch
+    ):
+        cut += 1
+    return cut
+
+
+def _of_one_request(results: Sequence[Result]) -> Iterable[list[Result]]:
+    return (list(some) for _, some in groupby(results, lambda one: one.parcel.batch or one.parcel.delivery))
 
 
 def _is_more(result: Result, troubled: Collection[UUID]) -> bool:

@@ -24,9 +24,9 @@ from offhook.webhooks.claims import Claim, Claims
 from offhook.webhooks.directory import Directory, Endpoint
 from offhook.webhooks.lane import Load
 from offhook.webhooks.owners import Owners
-from offhook.webhooks.parcel import Left, Parcel, Result
+from offhook.webhooks.parcel import Left, Parcel, Result, Try
 from offhook.webhooks.post import LONGEST_TIMEOUT_S, Post
-from offhook.webhooks.queues import Queues
+from offhook.webhooks.queues import Queues, Room
 from offhook.webhooks.recorder import Recorder
 from offhook.webhooks.schedule import BUSY
 
@@ -108,6 +108,7 @@ class Sender:
             while True:
                 self._awake.clear()
                 try:
+                    self._queues.tidy()
                     await self._share()
                     claim = await self._claim(None)
                 except Unavailable as failure:
@@ -156,19 +157,21 @@ class Sender:
             self.offer(claim.parcels)
         return claim
 
-    def _room_of(self, waiting: Waiting) -> int | None:
+    def _room_of(self, waiting: Waiting) -> Room | None:
         if waiting.owned and not self._owners.owns(waiting.endpoint):
             return None
-        return self._queues.room(waiting.endpoint)
+        return self._queues.to_claim(waiting.endpoint)
 
-    def _room_driven(self, waiting: Waiting) -> int | None:
+    def _room_driven(self, waiting: Waiting) -> Room | None:
         # A step of the clock is as long as any wait, so whoever steps it waits for no breaker.
         self._queues.forgive(waiting.endpoint)
         return self._room_of(waiting)
 
     async def _share(self) -> None:
         if self._owners.is_due:
-            for endpoint in await self._owners.look():
+            async with self._claiming:
+                lost = await self._owners.look(lambda endpoint: self._queues.quiet_in_s(endpoint) == 0)
+            for endpoint in lost:
                 self._give_back(self._queues.empty_of(endpoint))
 
     def _look_at_owners(self) -> None:
@@ -197,6 +200,8 @@ class Sender:
                 await self._until(lambda: not self._queues.held)
         except TimeoutError:
             get("webhooks").warning("stopped_before_recorded", results=self._queues.held)
+        # Their next owner knows nothing of what they got from us within this second.
+        await asyncio.sleep(min(1.0, max(map(self._queues.quiet_in_s, self._owners.owned), default=0.0)))
         with suppress(Unavailable):
             await self._owners.leave()
 
@@ -236,12 +241,14 @@ class Sender:
             self._start_carriers()
 
     def _learn(self, result: Result, asked: timedelta) -> None:
-        """What this request says about its endpoint."""
+        """What this request says about its endpoint: nothing when it was not made."""
         endpoint, tried = result.parcel.endpoint, result.tried
-        self._queues.answered(endpoint, quickly=_was_quick(result))
+        if tried is None:
+            self._queues.passed(endpoint)
+            return
+        self._queues.answered(endpoint, quickly=_was_quick(tried))
         self._follow(endpoint, result.parcel.tenant)
-        if tried is not None:
-            self._give_back(self._queues.judged(endpoint, delivered=tried.succeeded, asked_s=asked.total_seconds()))
+        self._give_back(self._queues.judged(endpoint, delivered=tried.succeeded, asked_s=asked.total_seconds()))
 
     def _forget(self, results: Sequence[Result]) -> None:
         self._queues.recorded(len(results))
@@ -265,9 +272,6 @@ def _later(seconds: float, act: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, act)
 
 
-def _was_quick(result: Result) -> bool:
-    tried = result.tried
-    if tried is None:
-        return True
+def _was_quick(tried: Try) -> bool:
     total = tried.timing_ms[-1]
     return tried.status_code is not None and tried.status_code not in BUSY and total is not None and total < _QUICK_MS

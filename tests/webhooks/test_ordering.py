@@ -1,0 +1,251 @@
+"""An endpoint that wants order gets the events of each call and lead in order, and nobody waits for a stranger's."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from tests.webhooks.conftest import Received, Receiver, Room, Says, a_fact
+
+from offhook import ids
+from offhook.webhooks import claim_store
+from offhook.webhooks.wire import EndpointChange
+
+ORDERED = {"ordering": "per_subject"}
+
+
+async def happens_to(room: Room, *subjects: UUID) -> None:
+    """One event about each, in this order, each in its own transaction."""
+    for subject in subjects:
+        async with room.database.transaction(room.tenant) as tx:
+            fact = a_fact()
+            await room.log.append(tx, [type(fact)(subject_id=subject, reason="api_key")])
+
+
+def told(receiver: Receiver) -> list[tuple[str, int]]:
+    bodies = [orjson.loads(one.body) for one in receiver.received]
+    return [(body["subject"]["id"], body["sequence"]) for body in bodies]
+
+
+def went_early(receiver: Receiver) -> list[bool]:
+    return ["offhook-out-of-order" in one.headers for one in receiver.received]
+
+
+async def test_the_events_of_a_subject_come_one_after_the_other(room: Room, receiver: Receiver) -> None:
+    await room.endpoint(receiver.url, **ORDERED)
+    one, other = ids.new(), ids.new()
+
+    await happens_to(room, one, other, one, one, other)
+    await room.drain()
+
+    by_subject = defaultdict(list)
+    for subject, sequence in told(receiver):
+        by_subject[subject].append(sequence)
+    assert sorted(by_subject.values()) == [[1, 2], [1, 2, 3]]
+    assert not any(went_early(receiver))
+
+
+async def test_an_event_that_fails_holds_up_its_own_subject_and_no_other(room: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(500), Says(200)]
+    await room.endpoint(receiver.url, **ORDERED)
+    failing, fine = ids.new(), ids.new()
+    await happens_to(room, failing)
+    await room.drain()
+
+    await happens_to(room, failing, fine, failing, fine)
+    await room.drain()
+
+    (first, _), *others = told(receiver)
+    assert [sequence for _, sequence in others] == [1, 2]
+    assert first not in {subject for subject, _ in others}
+
+
+async def test_what_waits_goes_at_once_when_the_earlier_one_is_delivered(
+    room: Room, receiver: Receiver, clock: Any
+) -> None:
+    receiver.says = [Says(500), Says(200)]
+    await room.endpoint(receiver.url, retry={"gaps_s": [0, 20]}, **ORDERED)
+    subject = ids.new()
+    await happens_to(room, subject, subject, subject)
+    await room.drain()
+
+    await clock.forward(timedelta(seconds=25))
+    await room.drain()
+
+    assert [sequence for _, sequence in told(receiver)] == [1, 1, 2, 3]
+    assert not any(went_early(receiver))
+
+
+async def test_what_waits_goes_at_once_when_the_earlier_one_is_dead(room: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(400), Says(200)]
+    await room.endpoint(receiver.url, retry={"final_statuses": [400]}, **ORDERED)
+    subject = ids.new()
+
+    await happens_to(room, subject, subject)
+    await room.drain()
+
+    assert [sequence for _, sequence in told(receiver)] == [1, 2]
+    assert went_early(receiver) == [False, False]
+
+
+async def test_after_a_minute_it_goes_before_the_earlier_one_and_says_so(
+    room: Room, receiver: Receiver, clock: Any
+) -> None:
+    receiver.says = [Says(500), Says(200)]
+    await room.endpoint(receiver.url, retry={"gaps_s": [0, 3600]}, **ORDERED)
+    subject = ids.new()
+    await happens_to(room, subject, subject)
+    await room.drain()
+    assert len(receiver.received) == 1
+
+    await clock.to(await room.next_due() or ...)
+    await room.drain()
+    await clock.forward(timedelta(hours=2))
+    await room.drain()
+
+    assert [sequence for _, sequence in told(receiver)] == [1, 2, 1]
+    assert went_early(receiver) == [False, True, False]
+
+
+async def test_what_waits_falls_due_when_its_minute_is_over(room: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(500)]
+    await room.endpoint(receiver.url, retry={"gaps_s": [0, 3600]}, **ORDERED)
+    subject = ids.new()
+
+    await happens_to(room, subject, subject)
+    await room.drain()
+
+    (born,) = await room.row("select min(ordered_until - interval '60 s') from due where sequence = 2")
+    assert await room.next_due() == born + timedelta(seconds=60)
+
+
+async def test_an_earlier_one_that_ends_while_the_later_is_put_off_is_not_overlooked(
+    room: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await room.endpoint(receiver.url, **ORDERED)
+    subject, put_off = ids.new(), claim_store.put_off
+    await happens_to(room, subject, subject)
+
+    async def and_then_the_first_ends(tx: Any, endpoint: Any) -> Any:
+        seen = await put_off(tx, endpoint)
+        async with room.database.engine() as other:
+            await other.run("delete from due where sequence = 1")
+        return seen
+
+    monkeypatch.setattr(claim_store, "put_off", and_then_the_first_ends)
+    await room.drain()
+
+    assert [sequence for _, sequence in told(receiver)] == [2]
+
+
+async def test_many_that_wait_stand_before_nobody(room: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(500), Says(200)]
+    await room.endpoint(receiver.url, **ORDERED)
+    stuck = ids.new()
+    await happens_to(room, stuck)
+    await room.drain()
+    async with room.database.transaction(room.tenant) as tx:
+        fact = a_fact()
+        await room.log.append(tx, [type(fact)(subject_id=stuck, reason="api_key") for _ in range(2500)])
+    await happens_to(room, ids.new())
+
+    await room.webhooks.sender.work(room.tenant)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert len(receiver.received) == 2
+    (in_front,) = await room.row("select count(*) from due where due_at <= now()")
+    assert in_front == 0
+
+
+async def test_a_process_that_dies_in_between_changes_no_order(room: Room, worker: Room, receiver: Receiver) -> None:
+    await room.endpoint(receiver.url, **ORDERED)
+    subject = ids.new()
+    room.webhooks.sender._recorder.take = lambda _: None  # type: ignore[method-assign]
+    await happens_to(room, subject, subject)
+    await room.webhooks.sender.work(room.tenant)
+    await receiver.has(1)
+
+    await is_dead(room)
+    await worker.drain()
+
+    assert [sequence for _, sequence in told(receiver)] == [1, 1, 2]
+    assert not any(went_early(receiver))
+
+
+async def is_dead(room: Room) -> None:
+    """Every lease that any process holds has run out."""
+    async with room.database.engine() as tx:
+        await tx.run("update due set leased_until = now() - interval '1 s' where leased_until is not null")
+        await tx.run("update endpoint_owner set leased_until = now() - interval '1 s'")
+        await tx.run("delete from sender")
+
+
+async def test_an_endpoint_that_wants_no_order_any_more_gets_what_waited(
+    room: Room, receiver: Receiver, clock: Any
+) -> None:
+    receiver.says = [Says(500), Says(200)]
+    told_of = await room.endpoint(receiver.url, retry={"gaps_s": [0, 3600]}, **ORDERED)
+    subject = ids.new()
+    await happens_to(room, subject, subject)
+    await room.drain()
+
+    await change(room, told_of.id, ordering="none")
+    await clock.forward(timedelta(seconds=61))
+    await room.drain()
+
+    assert [sequence for _, sequence in told(receiver)] == [1, 2]
+
+
+async def change(room: Room, endpoint: UUID, **settings: Any) -> None:
+    sent = EndpointChange.model_validate(settings)
+    await room.do(room.webhooks.endpoints.change, endpoint, sent, frozenset(settings), None)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_happens_a_later_event_never_comes_before_an_earlier_one_unless_it_says_so(
+    room: Room, worker: Room, receiver: Receiver, clock: Any, seed: int
+) -> None:
+    dice = Random(seed)
+    answers = dice.choices([200, 500, 400], [4, 3, 1], k=60)
+    receiver.says = [*map(Says, answers), Says(200)]
+    retry = {"gaps_s": [0, 30, 90], "tries": 3, "final_statuses": [400]}
+    await room.endpoint(receiver.url, retry=retry, **ORDERED)
+    subjects, processes = [ids.new() for _ in range(4)], [room, worker]
+    acts: list[Callable[[], Awaitable[Any]]] = [
+        lambda: happens_to(dice.choice(processes), *dice.choices(subjects, k=3)),
+        lambda: dice.choice(processes).drain(),
+        lambda: clock.forward(timedelta(seconds=dice.choice([5, 40, 70]))),
+        lambda: is_dead(room),
+        lambda: asyncio.gather(room.drain(), worker.drain()),
+    ]
+
+    for _ in range(25):
+        await dice.choice(acts)()
+    await is_dead(room)
+    while due := await room.next_due():
+        await clock.to(due)
+        await worker.drain()
+
+    assert comes_in_order(receiver.received, answers)
+
+
+def comes_in_order(received: list[Received], answers: list[int]) -> bool:
+    """Whether each came after all earlier ones of its subject had ended, or says that it did not."""
+    answered: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for n, one in enumerate(received):
+        body = orjson.loads(one.body)
+        subject, sequence = body["subject"]["id"], body["sequence"]
+        earlier = [answered[subject, before] for before in range(1, sequence)]
+        if "offhook-out-of-order" not in one.headers and not all(map(has_ended, earlier)):
+            return False
+        answered[subject, sequence].append(answers[n] if n < len(answers) else 200)
+    return True
+
+
+def has_ended(answers: list[int]) -> bool:
+    return 200 in answers or 400 in answers or len(answers) >= 3
