@@ -49,6 +49,7 @@ class Receiver:
         self.says: list[Says] = [Says()]
         self.received: list[Received] = []
         self.url = ""
+        self.under_way = self.most_under_way = 0
         self._came = asyncio.Condition()
 
     async def has(self, count: int) -> None:
@@ -91,10 +92,13 @@ class Receiver:
             self.received.append(Received(headers, body))
             self._came.notify_all()
         says = self.says.pop(0) if len(self.says) > 1 else self.says[0]
+        self.under_way += 1
+        self.most_under_way = max(self.under_way, self.most_under_way)
         if says.hangs:
             await asyncio.Event().wait()
         if says.after_s:
             await asyncio.sleep(says.after_s)
+        self.under_way -= 1
         lines = [f"HTTP/1.1 {says.status} X", f"content-length: {len(says.body)}"]
         lines += [f"{name}: {value}" for name, value in says.headers.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode() + says.body)

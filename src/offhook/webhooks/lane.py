@@ -125,7 +125,8 @@ class Lane:
             else:
                 self._queue(Load((parcel,), since))
         for members in batches.values():
-            self._queue(Load(members, since))
+            # However they were claimed, they are told in the order in which they were bound.
+            self._queue(Load(sorted(members, key=lambda parcel: parcel.message.id), since))
 
     def _queue(self, load: Load) -> None:
         head = load.parcels[0]
