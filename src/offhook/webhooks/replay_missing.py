@@ -12,15 +12,15 @@ import orjson
 from offhook import ids
 from offhook.db import Tx
 from offhook.events.catalogue.webhooks import WebhookTest
-from offhook.events.envelope import Unpacked, unpack
+from offhook.events.envelope import Unpacked, revealed, unpack
 from offhook.events.types import shown_subject
-from offhook.expressions import HoldsNot, Operand, Undecided
+from offhook.expressions import Operand
 from offhook.privacy import PersonKey, Vault
-from offhook.webhooks import counts, replay_missing_store
+from offhook.webhooks import replay_missing_store
 from offhook.webhooks.delivery_store import Place
 from offhook.webhooks.directory import Directory, Endpoint
 from offhook.webhooks.globs import matches
-from offhook.webhooks.masks import unmasked
+from offhook.webhooks.messages import lets_through
 from offhook.webhooks.parcel import Message
 from offhook.webhooks.rendering import USUAL_HEADERS, Rendered
 from offhook.webhooks.replay import Position, Replay
@@ -119,10 +119,7 @@ class Missing:
             return False
         if endpoint.filter is None:
             return True
-        held = endpoint.filter.holds(Operand(unmasked(clear, said.hidden)))
-        if isinstance(held, Undecided):
-            counts.undecided.inc()
-        return not isinstance(held, HoldsNot)
+        return lets_through(endpoint.filter, Operand(revealed(said.envelope, said.hidden)), count=True)
 
     def _message(self, tx: Tx, endpoint: Endpoint, missed: Missed) -> Message:
         event, said = missed.event, missed.said
