@@ -14,7 +14,7 @@ from typeid.errors import TypeIDException
 
 Prefix = Literal[
     "ws", "key", "lead", "cmp", "cad", "att", "call", "leg", "trf", "tgt", "dec", "evt", "whe", "dlv", "bat", "alr", "pac", "job",
-    "psb", "opt", "sup", "rcp", "usr", "req", "inb", "eng", "rpl", "cnl",
+    "psb", "opt", "sup", "rcp", "usr", "req", "inb", "eng", "rpl", "cnl", "iss",
 ]  # fmt: skip
 
 _CALLS = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")

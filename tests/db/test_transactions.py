@@ -24,6 +24,8 @@ ENGINE_WRITES = {
     "due": {"insert", "update", "delete"},
     "try": {"insert", "update", "delete"},
     "endpoint_owner": {"insert", "update", "delete"},
+    "endpoint_figures": {"insert", "update", "delete"},
+    "delivery_issue": {"insert", "update", "delete"},
     "sender": {"insert", "update", "delete"},
     "rate_bucket": {"insert", "update", "delete"},
     "installation": {"insert", "update"},
@@ -36,6 +38,8 @@ ENGINE_WRITES = {
 EVEN_A_LONG_LIFE_LEAVES_EMPTY = {
     "alert",
     "dead_letter",
+    "delivery_issue",
+    "endpoint_figures",
     "incident",
     "endpoint_owner",
     "inbox",

@@ -4,11 +4,9 @@ import pytest
 from standardwebhooks import Webhook
 from tests.webhooks.conftest import Receiver, Room, Says
 
-from offhook import ids
 from offhook.db import Tenant
 from offhook.errors import Conflict, Invalid, NotFound
 from offhook.http.resources import External
-from offhook.webhooks.stats import stats
 from offhook.webhooks.wire import EndpointChange
 
 
@@ -136,17 +134,3 @@ async def test_every_change_is_told_to_the_other_endpoints(room: Room, receiver:
         f"webhook_endpoint.{verb}" for verb in ("created", "deleted", "disabled", "enabled", "secret_rotated")
     ]
     assert receiver.received == []
-
-
-async def test_figures_tell_what_waits_and_how_the_latest_went(room: Room, receiver: Receiver) -> None:
-    receiver.says = [Says(200), Says(500)]
-    told = await room.endpoint(receiver.url)
-    await room.happens(3)
-    await room.drain()
-
-    found = await room.do(stats, told.id)
-
-    assert found["open"] == {"pending": 0, "retrying": 2, "held": 0}
-    assert found["latest"]["delivered"] == 1
-    assert found["latest"]["failed_tries"] == 2
-    assert found["webhook_endpoint_id"] == ids.show("whe", told.id)

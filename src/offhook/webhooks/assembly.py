@@ -15,6 +15,7 @@ from offhook.outbound.mail import MailServer
 from offhook.privacy import Vault
 from offhook.settings import Settings
 from offhook.webhooks import deliveries_http, http, replays, replays_http
+from offhook.webhooks.aggregates import Aggregates
 from offhook.webhooks.alerting import Alerting
 from offhook.webhooks.alerts import Alerts
 from offhook.webhooks.claims import Claims
@@ -55,6 +56,8 @@ class Webhooks:
         reaches = Reaches.of_settings(settings)
         self.directory = Directory(database, vault, wakeups)
         recorder = Recorder(database, vault, self.directory, Endings(vault, log, self.directory))
+        self.aggregates = Aggregates(database)
+        recorder.observed = self.aggregates.observe
         owners, self._tokens = Owners(database), Tokens(outbound)
         post = Post(database, self.directory, vault, outbound, reaches, self._tokens, owners.owns)
         claims = Claims(database, vault)

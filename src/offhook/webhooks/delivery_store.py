@@ -263,41 +263,6 @@ async def discard(tx: Tx, delivery: UUID) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """How an endpoint fares. Open ones are counted up to a limit; the rest is of its latest deliveries."""
-
-    held: int
-    pending: int
-    retrying: int
-    oldest_open_at: datetime | None
-    delivered: int
-    tries: int
-    failed_tries: int
-    p50_ms: float | None
-    p99_ms: float | None
-
-
-async def figures(tx: Tx, endpoint: UUID, most: int) -> Figures:
-    """Counted over at most `most` open and `most` latest deliveries, so that no backlog makes it slow."""
-    row = await tx.row(
-        "with o as materialized (select held, tries, written_at from due where workspace_id = %(ws)s and environment = %(env)s"
-        "   and endpoint_id = %(id)s order by due_at limit %(most)s),"
-        " d as materialized (select id, written_at from delivery where workspace_id = %(ws)s and environment = %(env)s"
-        "   and endpoint_id = %(id)s order by written_at desc limit %(most)s),"
-        " t as materialized (select v.delivery_id, v.error_code, v.timing_ms[5] as ms from d cross join lateral"
-        "   (select delivery_id, error_code, timing_ms from try where try.delivery_id = d.id and try.written_at >= d.written_at offset 0) v)"
-        " select (select count(*) filter (where held)::int from o), (select count(*) filter (where not held and tries = 0)::int from o),"
-        "  (select count(*) filter (where not held and tries > 0)::int from o), (select min(written_at) from o),"
-        "  (select count(distinct delivery_id) filter (where error_code is null)::int from t), (select count(*)::int from t),"
-        "  (select count(error_code)::int from t), (select percentile_disc(0.5) within group (order by ms) from t),"
-        "  (select percentile_disc(0.99) within group (order by ms) from t)",
-        {**tx.keys, "id": endpoint, "most": most},
-    )
-    assert row is not None
-    return Figures(*row)
-
-
 def like(glob: str) -> str:
     """The pattern of LIKE for a glob whose star stands for any characters."""
     escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

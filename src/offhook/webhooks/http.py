@@ -18,7 +18,7 @@ from offhook.webhooks.deliveries import shown
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.post import LONGEST_TIMEOUT_S
 from offhook.webhooks.reach import Judge
-from offhook.webhooks.stats import stats
+from offhook.webhooks.stats import Window, stats
 from offhook.webhooks.wire import Enabling, Rotation, TestIn
 
 Watch = Callable[[UUID], asyncio.Future[None]]
@@ -127,9 +127,9 @@ def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | N
 
 
 def _add_stats(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
-    async def answer(ref: str, who: Caller = caller("webhooks:read")) -> Response:
+    async def answer(ref: str, window: Window = "1h", who: Caller = caller("webhooks:read")) -> Response:
         async def read(tx: Tx) -> Answer:
-            return Answer(200, await stats(tx, await endpoints.id_of(tx, _endpoint(ref))))
+            return Answer(200, await stats(tx, await endpoints.id_of(tx, _endpoint(ref)), window))
 
         return await door.read(who, read)
 

@@ -46,6 +46,8 @@ class Recorder:
         self._task: asyncio.Task[None] | None = None
         self._all_in = asyncio.Event()
         self.recorded: Callable[[Sequence[Result]], None] = lambda _: None
+        self.observed: Callable[[Sequence[Result]], None] = lambda _: None
+        """Told each batch that was written, once."""
         self.followed: Callable[[], None] = lambda: None
         """Told when what waited for an earlier event may be claimed."""
         self.expecting: Callable[[], bool] = lambda: True
@@ -105,6 +107,7 @@ class Recorder:
             async with self._database.transaction(tenant) as tx:
                 await self._endings.conclude(tx, results)
         await self._let_follow(batch)
+        self.observed(batch)
 
     async def _settle(self, results: Sequence[Result]) -> None:
         fences: dict[int, list[Result]] = defaultdict(list)

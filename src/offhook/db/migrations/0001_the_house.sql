@@ -708,6 +708,49 @@ create table replay (
   primary key (workspace_id, environment, id)
 ) with (fillfactor = 60);
 
+-- owner: webhooks
+-- What tries came to, added up as they were recorded, by each process in rows of its own: in minutes, which are kept for
+-- hours, and in hours, which are kept for days. `at` is of the real clock. The two arrays are histograms (`histogram.py`),
+-- cut off after the last bucket that holds something.
+create table endpoint_figures (
+  workspace_id  uuid not null,
+  environment   text not null,
+  endpoint_id   uuid not null,
+  grain         text not null check (grain in ('minute', 'hour')),
+  at            timestamptz not null,
+  sender_id     uuid not null,
+  tries         int not null,
+  delivered     int not null,
+  failed        int not null,
+  dead          int not null,
+  total         int[] not null,
+  propagation   int[] not null,
+  primary key (workspace_id, environment, endpoint_id, grain, at, sender_id)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+create index endpoint_figures_age on endpoint_figures (grain, at);
+
+-- owner: webhooks
+-- The failures of an endpoint that have one cause, as one thing to be done. It is resolved by somebody, or by the endpoint's
+-- next success (which is seen when it is read), and opens again when it happens again.
+create table delivery_issue (
+  workspace_id     uuid not null,
+  environment      text not null,
+  id               uuid not null,
+  endpoint_id      uuid not null,
+  cause            text not null,
+  status           text not null default 'open' check (status in ('open', 'resolved', 'ignored')),
+  count            bigint not null,
+  first_tries      bigint not null,
+  dead             bigint not null,
+  sample           uuid not null,
+  first_seen_at    timestamptz not null,
+  last_seen_at     timestamptz not null,
+  resolved_at      timestamptz,
+  version          int not null default 1,
+  primary key (workspace_id, environment, id),
+  unique (workspace_id, environment, endpoint_id, cause)
+) with (fillfactor = 60);
+
 -- owner: sync
 create table postback (
   workspace_id  uuid not null,
@@ -827,6 +870,7 @@ begin
   end if;
   delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
   delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
+  delete from endpoint_figures; delete from delivery_issue;
   delete from incident; delete from replay; delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
   delete from subject;
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
@@ -849,13 +893,13 @@ begin
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
                               'event', 'rendering', 'endpoint', 'endpoint_generation', 'endpoint_owner', 'delivery', 'due', 'try', 'incident', 'attempt', 'campaign', 'call',
-                              'provider_account', 'postback', 'import_chunk', 'target', 'slot'] loop
+                              'provider_account', 'postback', 'import_chunk', 'target', 'slot', 'endpoint_figures', 'delivery_issue'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);
   end loop;
 end $$;
 create policy lookup on api_key for select to current_user using (true);
-grant insert, update, delete on job, due, try, endpoint_owner to offhook_engine;
+grant insert, update, delete on job, due, try, endpoint_owner, endpoint_figures, delivery_issue to offhook_engine;
 grant select, insert, update, delete on sender to offhook_engine;
 grant update on endpoint to offhook_engine;
 grant select, insert, update, delete on rate_bucket to offhook_engine;
