@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
-from offhook.db import Database, Tx, Wakeups
+from offhook.db import Database, EngineTx, Tx, Wakeups
 from offhook.events import Log
 from offhook.events.hearing import Hearing
 from offhook.http import Door
@@ -14,18 +14,21 @@ from offhook.outbound import Outbound
 from offhook.outbound.mail import MailServer
 from offhook.privacy import Vault
 from offhook.settings import Settings
-from offhook.webhooks import deliveries_http, http, replays, replays_http
+from offhook.webhooks import aggregates_store, deliveries_http, http, replays, replays_http
 from offhook.webhooks.aggregates import Aggregates
 from offhook.webhooks.alerting import Alerting
 from offhook.webhooks.alerts import Alerts
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.deliveries import Deliveries
+from offhook.webhooks.diagnosing import Diagnosing, Ways
+from offhook.webhooks.diagnosing_http import diagnosing_router
 from offhook.webhooks.directory import Directory
 from offhook.webhooks.egress_http import egress_router
 from offhook.webhooks.endings import Endings
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.fan_out import FanOut
 from offhook.webhooks.lateness import Lateness
+from offhook.webhooks.issues_http import issue_router
 from offhook.webhooks.owners import Owners
 from offhook.webhooks.post import Post
 from offhook.webhooks.reach import Judge, Reaches
@@ -74,6 +77,7 @@ class Webhooks:
         missing = Missing(vault, self.directory)
         self.replays = Replays(self.deliveries, missing, wakeups)
         self._pages = Pages(database, self.deliveries, missing, wakeups)
+        self.diagnosing = Diagnosing(database, vault, log, self.directory, Ways(outbound, reaches, self._tokens))
         self.reach_of = reaches.of
         self._judge = Judge(outbound, reaches)
         self._egress = settings.egress_addresses
@@ -91,14 +95,21 @@ class Webhooks:
             http.endpoint_router(door, self.endpoints, self._judge, self.sender.watch if self._sending else None)
         )
         api.include_router(deliveries_http.delivery_router(door, self.deliveries, self.endpoints))
+        api.include_router(diagnosing_router(door, self.endpoints, self.diagnosing))
+        api.include_router(issue_router(door, self.endpoints, None))
         api.include_router(egress_router(self._egress))
         api.include_router(resource_router(door, self._alerts))
         api.include_router(replays_http.replay_router(door, self.replays, self.endpoints))
         return api
 
+    async def purge_figures(self, tx: EngineTx) -> int:
+        """Forget some figures that nobody may ask for any more; how many rows that was, 0 when none is left."""
+        return await aggregates_store.purge(tx)
+
     async def close(self) -> None:
-        """End the requests for access tokens that are under way. To be called when the sender's loop has ended."""
+        """Write what is only in memory, and end the requests for tokens. To be called when the sender has stopped."""
         await self._tokens.close()
+        await self.aggregates.close()
 
     async def signed_by_us(self, tx: Tx, headers: Mapping[str, str], body: bytes) -> bool:
         """Whether one of the tenant's endpoints signed this message within the last minutes."""
