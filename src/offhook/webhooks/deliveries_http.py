@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -18,7 +18,7 @@ from offhook.http.resources import External, ref_of
 from offhook.http.wire import Instant
 from offhook.webhooks import delivery_store
 from offhook.webhooks.deliveries import Deliveries, shown
-from offhook.webhooks.delivery_store import DeliveryRow, Status, Wanted, like
+from offhook.webhooks.delivery_store import DeliveryRow, Looked, Status, Wanted, like
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.replay_filter import subject_id
 
@@ -79,14 +79,18 @@ def _add_lists(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
         status: Status | None = None,
         type: Annotated[str, Query(max_length=100, description="A type, or a glob like lead.*")] = "*",
         subject: Annotated[str | None, Query(max_length=100, description="The id of a lead, a call, …")] = None,
+        since: Annotated[Instant | None, Query(alias="from", description="Written then or later.")] = None,
+        until: Annotated[Instant | None, Query(alias="to", description="Written then or before.")] = None,
     ) -> Response:
+        """The newest first. A page may have few or none, and `has_more`, where few of very many match: go on."""
         check_glob(type)
 
         async def read(tx: Tx) -> Answer:
             about = subject_id(subject, "subject") if subject is not None else None
-            wanted = Wanted(await endpoint_id(tx, endpoints, endpoint), status, _pattern(type), about)
-            rows = await delivery_store.page(tx, wanted, _start(page), page.most)
-            return Answer(200, listed(rows, page, lambda row: (row.written_at, row.id), shown))
+            wanted = Wanted(
+                await endpoint_id(tx, endpoints, endpoint), status, _pattern(type), about, since=since, until=until
+            )
+            return Answer(200, _told(await delivery_store.look(tx, wanted, _start(page), page.most), page))
 
         return await door.read(who, read)
 
@@ -115,6 +119,15 @@ def _add_dead(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
             return Answer(200, listed(rows, page, _death_of, shown))
 
         return await door.read(who, read)
+
+
+def _told(found: Looked, page: Page) -> dict[str, Any]:
+    answer = listed(found.rows, page, lambda row: (row.written_at, row.id), shown)
+    if found.end is None or answer["has_more"]:
+        return answer
+    # As if one more were there, behind the last that was looked at.
+    on = listed([found.end, found.end], Page(1), lambda end: end)
+    return {**answer, "has_more": True, "next_cursor": on["next_cursor"]}
 
 
 def _actor(who: Caller) -> Actor:

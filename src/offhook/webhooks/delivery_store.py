@@ -35,10 +35,10 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which deliveries; None is any. `type` is a pattern of LIKE, `cause` the error code of the last try.
+    """Which deliveries; None is any. `type` is a pattern of LIKE, `since` and `until` are when they were written.
 
-    What was told, and who died, `from` an instant on and before another (`to`); `live`: see `TOLD_AT`. Reasons, causes
-    and all these instants are asked of dead letters only.
+    Of dead letters only: their `reason`, the `cause` (the error code of the last try), and what was told, and who died,
+    `from` an instant on and before another (`to`); `live`: see `TOLD_AT`.
     """
 
     endpoint: UUID | None = None
@@ -52,6 +52,8 @@ class Wanted:
     reason: str | None = None
     cause: str | None = None
     live: bool = True
+    since: datetime | None = None
+    until: datetime | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -94,43 +96,107 @@ _FILTER = (
     " and (%(type)s::text is null or d.type like %(type)s) and (%(subject)s::uuid is null or d.subject_id = %(subject)s)"
     f" and (%(status)s::text is null or {STATUS} = %(status)s)"
 )
-# What is open or dead is found from the small tables that hold it, however many were delivered since; what is open by
-# the tenant's endpoints, for `due` is in nobody's order but theirs.
 _ALL = f"{_SHOWN} from delivery d{OPEN}{_FILTER}"
-_FROM_DUE = (
-    f"{_SHOWN} from (select id from endpoint where workspace_id = %(ws)s and environment = %(env)s"
-    "  and (%(endpoint)s::uuid is null or id = %(endpoint)s) offset 0) p"
-    " cross join lateral (select * from due where endpoint_id = p.id offset 0) q"
-    " cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id and x.environment = q.environment"
-    f" and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{OPEN}{_FILTER}"
-)
 _FROM_DEAD = (
     f"{_SHOWN} from dead_letter q cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id"
     f" and x.environment = q.environment and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{OPEN}{_FILTER}"
 )
-# The events of a subject lead to its deliveries, which were written in the same transactions.
-_FROM_SUBJECT = (
-    f"{_SHOWN} from (select distinct written_at from event where workspace_id = %(ws)s and environment = %(env)s"
-    "  and subject_id = %(subject)s) q cross join lateral (select * from delivery x where x.workspace_id = %(ws)s"
-    f"  and x.environment = %(env)s and x.written_at = q.written_at and x.subject_id = %(subject)s offset 0) d{OPEN}{_FILTER}"
+# A page looks at so many rows at most. What is open or dead is found from the small tables that hold it, however many
+# were delivered since, as long as those are small; else, as all that was delivered is, from the deliveries in order.
+LOOKED_AT = 2000
+_WITHIN = (
+    " and (%(since)s::timestamptz is null or x.written_at >= %(since)s) and (%(until)s::timestamptz is null or x.written_at <= %(until)s)"
+    " and (%(after)s::timestamptz is null or x.written_at <= %(after)s)"
 )
+_IN_ORDER = (
+    "select * from delivery x where x.workspace_id = %(ws)s and x.environment = %(env)s and (%(endpoint)s::uuid is null"
+    f" or x.endpoint_id = %(endpoint)s){_WITHIN} and (%(after)s::timestamptz is null or (x.written_at, x.id) < (%(after)s, %(after_id)s))"
+    f" order by x.written_at desc, x.id desc limit {LOOKED_AT}"
+)
+_FROM_ORDER = f"{_SHOWN} from ({_IN_ORDER}) d{OPEN}{_FILTER}"
+
+
+def _open_rows(limit: LiteralString, due_at: LiteralString) -> LiteralString:
+    """What is open by the tenant's endpoints, for `due` is in nobody's order but theirs."""
+    return (
+        "(select id from endpoint where workspace_id = %(ws)s and environment = %(env)s"
+        " and (%(endpoint)s::uuid is null or id = %(endpoint)s) offset 0) p"
+        f" cross join lateral (select * from due where endpoint_id = p.id and due_at {due_at} {limit}) x"
+    )
+
+
+_OF_SMALL = (
+    " cross join lateral (select * from delivery y where y.workspace_id = x.workspace_id and y.environment = x.environment"
+    " and y.written_at = x.written_at and y.id = x.delivery_id offset 0) d"
+)
+_AFTER = " and (%(after)s::timestamptz is null or (d.written_at, d.id) < (%(after)s, %(after_id)s))"
+# A held row is due at infinity, so neither kind stands before the other.
+_SMALL: dict[Status, LiteralString] = {
+    "pending": _open_rows("offset 0", "< 'infinity'"),
+    "retrying": _open_rows("offset 0", "< 'infinity'"),
+    "held": _open_rows("offset 0", "= 'infinity'"),
+    "dead": "dead_letter x",
+    "discarded": "dead_letter x",
+}
+_OF_TENANT = " where x.workspace_id = %(ws)s and x.environment = %(env)s"
+_PROBES: dict[Status, LiteralString] = {
+    "pending": _open_rows(f"limit {LOOKED_AT + 1}", "< 'infinity'"),
+    "retrying": _open_rows(f"limit {LOOKED_AT + 1}", "< 'infinity'"),
+    "held": _open_rows(f"limit {LOOKED_AT + 1}", "= 'infinity'"),
+    "dead": f"dead_letter x{_OF_TENANT}",
+    "discarded": f"dead_letter x{_OF_TENANT}",
+}
+# The events of a subject lead to its deliveries, which were written in the same transactions.
+_TOLD_OF = (
+    "select x.written_at from event x where x.workspace_id = %(ws)s and x.environment = %(env)s and x.subject_id = %(subject)s"
+    f"{_WITHIN} order by x.sequence desc limit {LOOKED_AT}"
+)
+_FROM_SUBJECT = (
+    f"{_SHOWN} from (select distinct written_at from ({_TOLD_OF}) e) q cross join lateral (select * from delivery x"
+    "  where x.workspace_id = %(ws)s and x.environment = %(env)s and x.written_at = q.written_at and x.subject_id = %(subject)s offset 0) d"
+    f"{OPEN}{_FILTER}"
+)
+_END_OF_ORDER = f"select written_at, id from ({_IN_ORDER}) x offset {LOOKED_AT - 1} limit 1"
+# Behind the last transaction that was looked at: no id is less than this one.
+_END_OF_SUBJECT = f"select min(written_at), '00000000-0000-0000-0000-000000000000'::uuid from ({_TOLD_OF}) x having count(*) = {LOOKED_AT}"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look found. `end` is where it gave up before it had found enough; None: it did not."""
+
+    rows: list[DeliveryRow]
+    end: tuple[datetime, UUID] | None
+
+
+async def look(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most: int) -> Looked:
+    """The newest first, after the one written then with that id; a few thousand rows are looked at, however few match."""
+    parameters = {**tx.keys, **wanted.parameters, **_after(after), "most": most}
+    source, end = await _source(tx, wanted.status, parameters)
+    rows = await tx.rows(f"{source}{_AFTER} order by d.written_at desc, d.id desc limit %(most)s", parameters)
+    found = [DeliveryRow(*row) for row in rows]
+    ended = await tx.row(end, parameters) if end and len(found) < most else None
+    return Looked(found, (ended[0], ended[1]) if ended else None)
+
+
+async def _source(
+    tx: Tx, status: Status | None, parameters: dict[str, object]
+) -> tuple[LiteralString, LiteralString | None]:
+    """Where to look, and how to ask where a look that found too little has ended; None: it has seen everything."""
+    if parameters["subject"]:
+        return _FROM_SUBJECT, _END_OF_SUBJECT
+    if status in _SMALL:
+        row = await tx.row(
+            f"select count(*) <= {LOOKED_AT} from (select from {_PROBES[status]} limit {LOOKED_AT + 1}) x", parameters
+        )
+        if row and row[0]:
+            return f"{_SHOWN} from {_SMALL[status]}{_OF_SMALL}{OPEN}{_FILTER}{_WITHIN}", None
+    return _FROM_ORDER, _END_OF_ORDER
 
 
 async def page(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most: int) -> list[DeliveryRow]:
-    """The newest first, after the one written then with that id."""
-    source = _ALL
-    if wanted.subject:
-        source = _FROM_SUBJECT
-    elif wanted.status in ("pending", "held", "retrying"):
-        source = _FROM_DUE
-    elif wanted.status in ("dead", "discarded"):
-        source = _FROM_DEAD
-    rows = await tx.rows(
-        f"{source} and (%(after)s::timestamptz is null or (d.written_at, d.id) < (%(after)s, %(after_id)s))"
-        " order by d.written_at desc, d.id desc limit %(most)s",
-        {**tx.keys, **wanted.parameters, **_after(after), "most": most},
-    )
-    return [DeliveryRow(*row) for row in rows]
+    """What a look finds."""
+    return (await look(tx, wanted, after, most)).rows
 
 
 _FROM_DEAD_ONLY = (
