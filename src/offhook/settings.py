@@ -57,6 +57,11 @@ class Settings(BaseModel):
         (),
         description="The addresses that webhooks come from, as receivers may open them in their firewalls; GET /v1/egress shows them.",
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]",
+        description="Where an OpenTelemetry collector takes OTLP over HTTP, like http://localhost:4318; needs offhook[otel].",
+    )
 
     @field_validator("egress_addresses", mode="before")
     @classmethod

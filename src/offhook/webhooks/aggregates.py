@@ -17,7 +17,7 @@ from offhook import ids
 from offhook.db import Database, Tenant
 from offhook.errors import Unavailable
 from offhook.log import get, place_of
-from offhook.webhooks import aggregates_store, histogram, issue_store
+from offhook.webhooks import aggregates_store, counts, histogram, issue_store
 from offhook.webhooks.aggregates_store import Grain, Row
 from offhook.webhooks.histogram import Counts
 from offhook.webhooks.issue_store import Failures
@@ -107,6 +107,7 @@ class Aggregates:
             if (tally := self._tallies.get(key)) is None:
                 tally = self._tallies[key] = Tally(result.parcel.tenant)
             tally.count(result, tried)
+            counts.request(tried)
             if tried.error_code is not None:
                 self._fail(_failure(result, tried, tried.error_code))
         if self._pending and (self._task is None or self._task.done()):

@@ -18,6 +18,7 @@ from offhook.webhooks import aggregates_store, deliveries_http, http, replays, r
 from offhook.webhooks.aggregates import Aggregates
 from offhook.webhooks.alerting import Alerting
 from offhook.webhooks.alerts import Alerts
+from offhook.webhooks.backlog import Backlog
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.deliveries import Deliveries
 from offhook.webhooks.diagnosing import Diagnosing, Ways
@@ -38,6 +39,7 @@ from offhook.webhooks.replay_pages import Pages
 from offhook.webhooks.replays import Replays
 from offhook.webhooks.sender import Sender
 from offhook.webhooks.signing import Genuine
+from offhook.webhooks.telemetry import Telemetry
 from offhook.webhooks.tokens import Tokens
 
 
@@ -60,7 +62,11 @@ class Webhooks:
         self.directory = Directory(database, vault, wakeups)
         recorder = Recorder(database, vault, self.directory, Endings(vault, log, self.directory))
         self.aggregates = Aggregates(database)
-        recorder.observed = self.aggregates.observe
+        self._telemetry = Telemetry.of(settings.otlp_endpoint)
+        recorder.observed = (
+            self._telemetry.beside(self.aggregates.observe) if self._telemetry else self.aggregates.observe
+        )
+        self.backlog = Backlog(database)
         owners, self._tokens = Owners(database), Tokens(outbound)
         post = Post(database, self.directory, vault, outbound, reaches, self._tokens, owners.owns)
         claims = Claims(database, vault)
@@ -110,6 +116,8 @@ class Webhooks:
         """Write what is only in memory, and end the requests for tokens. To be called when the sender has stopped."""
         await self._tokens.close()
         await self.aggregates.close()
+        if self._telemetry:
+            await self._telemetry.close()
 
     async def signed_by_us(self, tx: Tx, headers: Mapping[str, str], body: bytes) -> bool:
         """Whether one of the tenant's endpoints signed this message within the last minutes."""

@@ -1,8 +1,8 @@
 """What the lane counts, for Prometheus. A label is never an id."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-from offhook.webhooks.parcel import Again, Closed, Dead, Kept, Left
+from offhook.webhooks.parcel import Again, Closed, Dead, Kept, Left, Try
 from offhook.webhooks.schedule import Delivered
 
 commit_to_wire_ms = Histogram(
@@ -16,3 +16,26 @@ undecided = Counter(
 _results = Counter("offhook_webhook_results", "What became of deliveries in the hands of this process.", ["outcome"])
 # Looking a label up costs more than counting.
 results = {kind: _results.labels(kind.__name__.lower()) for kind in (Delivered, Again, Dead, Closed, Kept, Left)}
+
+_request_ms = Histogram(
+    "offhook_webhook_request_ms",
+    "Milliseconds of a delivery's request, by the class of its answer; none: there was no answer.",
+    ["answer"],
+    buckets=(1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000),
+)
+_by_answer = [_request_ms.labels(answer) for answer in ("none", "1xx", "2xx", "3xx", "4xx", "5xx")]
+oldest_due_s = Gauge(
+    "offhook_webhook_oldest_due_seconds",
+    "For how long the oldest due delivery of the installation is due; every process tells the same, so take the maximum.",
+)
+endpoints_behind = Gauge(
+    "offhook_webhook_endpoints_behind",
+    "Endpoints of the installation with something due; every process tells the same, so take the maximum.",
+)
+
+
+def request(tried: Try) -> None:
+    """Count the request of this try; one that was never made is none."""
+    if total := tried.timing_ms[-1]:
+        hundreds = (tried.status_code or 0) // 100
+        _by_answer[hundreds if hundreds < len(_by_answer) else 0].observe(total)
