@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from fastapi import FastAPI
+from tests.db.explaining import Explaining
 from tests.webhooks.conftest import Receiver, Room, Says
 from tests.webhooks.test_http import api, app, client, live_api
 
@@ -210,3 +212,35 @@ async def test_issues_of_an_endpoint_that_is_gone_are_forgotten(room: Room, rece
 
     assert (purged, len(left)) == (1, 1)
     assert ids.show("whe", left[0].endpoint) != gone.shown["id"]
+
+
+async def a_backlog(room: Room, database_url: str, count: int) -> None:
+    """Every endpoint has succeeded, and so many first tries wait for it."""
+    async with room.database.engine() as tx:
+        await tx.run(
+            "insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at)"
+            " select workspace_id, environment, gen_random_uuid(), now(), gen_random_uuid(), now(), id, now() from endpoint,"
+            " generate_series(1, %(count)s)",
+            {"count": count},
+        )
+        await tx.run("update endpoint set last_success_at = now() + interval '1 hour'")
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute("analyze due")
+
+
+async def test_whether_an_issue_is_overcome_is_found_out_without_reading_a_backlog(
+    room: Room, receiver: Receiver, database_url: str
+) -> None:
+    receiver.says = [Says(410)]
+    await room.endpoint(receiver.url)
+    await fails(room)
+    await a_backlog(room, database_url, 3000)
+
+    async with room.database.transaction(room.tenant, reading=True) as tx:
+        explaining = Explaining(tx)
+        await issue_store.page(explaining, None, "resolved", None, 51)
+        (row,) = await issue_store.page(tx, None, "resolved", None, 51)
+
+    read = [node for node in explaining.nodes if node.get("Relation Name") == "due"]
+    assert row.overcome
+    assert max(node["Actual Rows"] * node["Actual Loops"] for node in read) <= 100

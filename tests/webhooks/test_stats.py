@@ -11,7 +11,8 @@ from tests.webhooks.conftest import Receiver, Room, Says
 
 from offhook import ids
 from offhook.db import Tenant
-from offhook.webhooks import aggregates_store
+from offhook.errors import Unavailable
+from offhook.webhooks import aggregates_store, issue_store
 from offhook.webhooks.aggregates import propagation_ms
 from offhook.webhooks.aggregates_store import Figures
 from offhook.webhooks.stats import SPANS, Window, series, stats, summary
@@ -122,6 +123,28 @@ async def test_a_process_that_stops_writes_what_it_has(room: Room, receiver: Rec
     await room.webhooks.aggregates.close()
 
     assert (await told_of(room, told.id))["tries"] == 1
+
+
+async def test_figures_wait_while_the_database_is_away_and_are_written_once(
+    room: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise Unavailable("database_away", "It is away.")
+
+    receiver.says = [Says(500)]
+    told = await room.endpoint(receiver.url)
+    for _ in range(2):
+        await room.happens()
+        await room.drain()
+        with monkeypatch.context() as lost:
+            lost.setattr(aggregates_store, "add", away)
+            lost.setattr(issue_store, "add", away)
+            await room.webhooks.aggregates.flush()
+
+    await room.webhooks.aggregates.flush()
+
+    assert (await told_of(room, told.id))["failed"] == 2
+    assert await room.row("select count, first_tries from delivery_issue") == (2, 2)
 
 
 async def test_held_deliveries_hide_none_that_wait_and_are_counted_up_to_a_limit(
