@@ -125,7 +125,7 @@ class House:
         self.log.react(reactions(self))
         self.runner = Runner(self.database, self.wakeups, self._handlers())
         self.clock = VirtualClock(self.database, [self.runner, self.dispatcher, self.webhooks.sender])
-        purges = [purge_idempotency, self.calls.forget_reports, purge_postbacks]
+        purges = [purge_idempotency, self.calls.forget_reports, purge_postbacks, self.webhooks.purge_figures]
         self.upkeep = Upkeep(self.database, purges, [self.imports.forget_abandoned])
         self._loops: list[asyncio.Task[None]] = []
         self.authenticator = access.Authenticator(self.database, self.wakeups)
@@ -220,6 +220,7 @@ class House:
                 self.dispatcher.run,
                 self.webhooks.sender.run,
                 self.webhooks.lateness.run,
+                self.webhooks.backlog.run,
                 self.upkeep.run,
             ]
             self._loops = [asyncio.ensure_future(_told(loop)) for loop in loops]
@@ -230,8 +231,8 @@ class House:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.dispatcher.close()
-        await self.webhooks.close()
         await self.calls.close()
+        await self.webhooks.close()
         await self.wakeups.stop()
         await self.database.close()
         await self.outbound.close()

@@ -14,7 +14,7 @@ from offhook.outbound import Outbound
 from offhook.outbound.mail import MailServer
 from offhook.privacy import Vault
 from offhook.settings import Settings
-from offhook.webhooks import aggregates_store, deliveries_http, http, replays, replays_http
+from offhook.webhooks import aggregates_store, counts, deliveries_http, http, replays, replays_http
 from offhook.webhooks.aggregates import Aggregates
 from offhook.webhooks.alerting import Alerting
 from offhook.webhooks.alerts import Alerts
@@ -28,8 +28,8 @@ from offhook.webhooks.egress_http import egress_router
 from offhook.webhooks.endings import Endings
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.fan_out import FanOut
-from offhook.webhooks.lateness import Lateness
 from offhook.webhooks.issues_http import issue_router
+from offhook.webhooks.lateness import Lateness
 from offhook.webhooks.owners import Owners
 from offhook.webhooks.post import Post
 from offhook.webhooks.reach import Judge, Reaches
@@ -73,6 +73,8 @@ class Webhooks:
         self.sender = Sender(
             wakeups, self.directory, owners, claims, post, recorder, in_flight=settings.webhook_in_flight
         )
+        counts.in_flight.set_function(lambda: self.sender.in_flight)
+        counts.in_memory.set_function(lambda: self.sender.held)
         self.fan_out = FanOut(self.directory, vault, wakeups, self.sender if sending else None)
         self.endpoints = Endpoints(vault, log, wakeups, self.directory)
         self.deliveries = Deliveries(vault, log, wakeups)

@@ -13,7 +13,7 @@ from offhook.events.envelope import envelope_of
 from offhook.events.types import shown_subject
 from offhook.log import get
 from offhook.privacy import PersonKey, Vault
-from offhook.webhooks import claim_store, outcome_store
+from offhook.webhooks import claim_store, counts, outcome_store
 from offhook.webhooks.claim_store import Claimed, Waiting, Wanted
 from offhook.webhooks.directory import lease_for
 from offhook.webhooks.parcel import Message, Parcel, place
@@ -52,6 +52,7 @@ class Claims:
             waiting = [one for one in await claim_store.waiting(tx, tenant) if one.tenant not in but]
             ours = [(one, free) for one in waiting if (free := room(one)) is not None]
             claimed, early = await self._lease(tx, [(one, free) for one, free in ours if any(free[:2])])
+        counts.claimed.inc(len(claimed))
         taken = Counter(row.endpoint for row in claimed)
         short = frozenset(one.endpoint for one, free in ours if taken[one.endpoint] >= free.newest + free.oldest)
         return Claim(self._parcels(waiting, claimed, early), short)

@@ -32,6 +32,13 @@ endpoints_behind = Gauge(
     "offhook_webhook_endpoints_behind",
     "Endpoints of the installation with something due; every process tells the same, so take the maximum.",
 )
+in_flight = Gauge("offhook_webhook_in_flight", "Requests to webhook endpoints under way.")
+in_memory = Gauge(
+    "offhook_webhook_in_memory", "Deliveries in memory: waiting, under way, or with a result that is not yet written."
+)
+claimed = Counter("offhook_webhook_claimed", "Due deliveries that this process has leased from the database.")
+breakers_opened = Counter("offhook_webhook_breakers_opened", "How often an endpoint's breaker has opened.")
+owned = Gauge("offhook_webhook_endpoints_owned", "Endpoints that this process alone sends to.")
 
 
 def request(tried: Try) -> None:

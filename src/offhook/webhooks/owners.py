@@ -11,7 +11,7 @@ from uuid import UUID
 
 from offhook import ids
 from offhook.db import Database, Tenant
-from offhook.webhooks import owner_store
+from offhook.webhooks import counts, owner_store
 
 LEASE_S = 12.0
 RENEW_S = 3.0
@@ -80,4 +80,5 @@ class Owners:
     def _now_own(self, mine: Collection[UUID], asked_at: float) -> set[UUID]:
         before = set(self._until)
         self._until = dict.fromkeys(mine, asked_at + LEASE_S - _MARGIN_S)
+        counts.owned.set(len(self._until))
         return before - set(mine)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from offhook.db import Tenant
+from offhook.webhooks import counts
 from offhook.webhooks.breaker import CLOSED
 from offhook.webhooks.endpoint_settings import EndpointSettings
 from offhook.webhooks.lane import Lane, Load
@@ -148,13 +149,20 @@ class Queues:
 
     def judged(self, endpoint: UUID, *, delivered: bool, asked_s: float = 0.0) -> list[Parcel]:
         """A try said this of the endpoint; what waited for it, taken out, when that opened its breaker."""
-        lane = self._lanes[endpoint]
+        lane, now = self._lanes[endpoint], self._clock()
         before = lane.breaker
-        if lane.judged(delivered=delivered, now=self._clock(), asked_s=asked_s):
+        if lane.judged(delivered=delivered, now=now, asked_s=asked_s):
+            if before.permits(now) != 0:
+                counts.breakers_opened.inc()
             return lane.empty()
         if lane.breaker is not before:
             self._list(lane)  # more may go now than when it answered
         return []
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return sum(self._in_flight.values())
 
     def recorded(self, count: int) -> None:
         """The results of that many parcels are written: they are no longer in memory."""

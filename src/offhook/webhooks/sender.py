@@ -75,6 +75,16 @@ class Sender:
         wakeups.hear("endpoints", lambda _: self._look_at_owners())
         wakeups.on_reconnect(self._look_anew)
 
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._queues.in_flight
+
+    @property
+    def held(self) -> int:
+        """Parcels in memory: waiting, under way, or with a result that is not yet written."""
+        return self._queues.held
+
     def wake(self) -> None:
         """Look for due deliveries now instead of at the next look."""
         self._awake.set()
