@@ -14,7 +14,7 @@ from tests.webhooks.test_ordering import change, is_dead
 from offhook import ids
 from offhook.db import EngineTx
 from offhook.events import ENGINE
-from offhook.webhooks import claim_store, recorder
+from offhook.webhooks import claim_store, outcome_store, recorder
 
 SOON: dict[str, Any] = {"batch": {"max_events": 100, "max_wait_ms": 50}}
 
@@ -247,14 +247,14 @@ async def test_a_batch_is_written_at_once_however_many_results_wait(
     monkeypatch.setattr(recorder, "BATCH", 4)
     await worker.endpoint(receiver.url, batch={"max_events": 3, "max_wait_ms": 0})
     await worker.happens(9)
-    settled, settle = list[int](), recorder.outcome_store.settle
+    settled, settle = list[int](), outcome_store.settle
 
     async def counted(tx: EngineTx, fence: int, tried: Any) -> None:
         batches = [written.tried.parcel.batch for written, _ in tried]
         settled.extend(map(batches.count, set(batches)))
         await settle(tx, fence, tried)
 
-    monkeypatch.setattr(recorder.outcome_store, "settle", counted)
+    monkeypatch.setattr(outcome_store, "settle", counted)
     await worker.drain()
 
     assert settled == [3, 3, 3]

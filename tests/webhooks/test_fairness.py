@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 import pytest
@@ -155,9 +155,9 @@ async def test_claims_take_from_both_ends_of_a_backlog(room: Room, worker: Room,
     assert len(claim.short) == 1
 
 
-async def rows(room: Room, query: str) -> list[Any]:
+async def rows(room: Room, query: LiteralString) -> list[Any]:
     async with room.database.engine() as tx:
-        return await tx.rows(query)  # type: ignore[arg-type]
+        return await tx.rows(query)
 
 
 async def test_what_has_just_happened_does_not_wait_for_a_backlog(room: Room, worker: Room, receiver: Receiver) -> None:

@@ -1,6 +1,7 @@
 """What waits in a process: nothing is lost or taken twice, every bound holds, and in the end all of it is sent."""
 
 import math
+from collections.abc import Sequence
 from uuid import UUID
 
 from hypothesis import settings
@@ -118,8 +119,7 @@ class AProcess(RuleBasedStateMachine):
         self.queues.forgive(self.endpoints[which][1])
         self.send()
 
-    def over(self, some: "list[Parcel] | tuple[Parcel, ...] | object") -> None:
-        gone = list(some)  # type: ignore[call-overload]
+    def over(self, gone: Sequence[Parcel]) -> None:
         self.waiting -= {one.delivery for one in gone}
         self.queues.recorded(len(gone))
         self.send()

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -13,18 +14,22 @@ import pytest
 from tests.webhooks.conftest import Received, Receiver, Room, Says, a_fact
 
 from offhook import ids
+from offhook.events import Fact
 from offhook.webhooks import claim_store
 from offhook.webhooks.wire import EndpointChange
 
-ORDERED = {"ordering": "per_subject"}
+ORDERED: dict[str, Any] = {"ordering": "per_subject"}
 
 
 async def happens_to(room: Room, *subjects: UUID) -> None:
     """One event about each, in this order, each in its own transaction."""
     for subject in subjects:
         async with room.database.transaction(room.tenant) as tx:
-            fact = a_fact()
-            await room.log.append(tx, [type(fact)(subject_id=subject, reason="api_key")])
+            await room.log.append(tx, [a_fact_about(subject)])
+
+
+def a_fact_about(subject: UUID) -> Fact:
+    return replace(a_fact(), subject_id=subject, id=ids.new())
 
 
 def told(receiver: Receiver) -> list[tuple[str, int]]:
@@ -150,8 +155,7 @@ async def test_many_that_wait_stand_before_nobody(room: Room, receiver: Receiver
     await happens_to(room, stuck)
     await room.drain()
     async with room.database.transaction(room.tenant) as tx:
-        fact = a_fact()
-        await room.log.append(tx, [type(fact)(subject_id=stuck, reason="api_key") for _ in range(2500)])
+        await room.log.append(tx, [a_fact_about(stuck) for _ in range(2500)])
     await happens_to(room, ids.new())
 
     await room.webhooks.sender.work(room.tenant)
@@ -165,7 +169,7 @@ async def test_many_that_wait_stand_before_nobody(room: Room, receiver: Receiver
 async def test_a_process_that_dies_in_between_changes_no_order(room: Room, worker: Room, receiver: Receiver) -> None:
     await room.endpoint(receiver.url, **ORDERED)
     subject = ids.new()
-    room.webhooks.sender._recorder.take = lambda _: None  # type: ignore[method-assign]
+    room.webhooks.sender._recorder.take = lambda _: None  # type: ignore[method-assign, assignment]
     await happens_to(room, subject, subject)
     await room.webhooks.sender.work(room.tenant)
     await receiver.has(1)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,8 @@ from tests.webhooks.conftest import Receiver, Room, Says
 
 from offhook.db import EngineTx, Tenant
 from offhook.sandbox.store import ahead as look_ahead
-from offhook.webhooks import outcome_store
+from offhook.webhooks import outcome_store, post
+from offhook.webhooks.tokens import NoToken, Token
 
 
 async def test_an_event_is_told_and_its_signature_holds(room: Room, receiver: Receiver) -> None:
@@ -263,6 +264,84 @@ async def test_who_waits_for_a_slow_receiver_waits_no_longer_than_agreed_and_the
 
     assert waited < 0.25
     assert [delivery["status"] for delivery in await room.deliveries()] == ["delivered"]
+
+
+OAUTH = {"type": "oauth2", "token_url": "http://127.0.0.1:9/token", "client_id": "us", "client_secret": "hunter2"}
+GOOD = Token("good")
+
+
+def tokens_are(room: Room, got: Callable[[], Awaitable[Token | NoToken]]) -> None:
+    async def bearer(*_: Any) -> Token | NoToken:
+        return await got()
+
+    room.webhooks._tokens.bearer = bearer  # type: ignore[method-assign, assignment]
+
+
+async def test_a_lease_that_ends_while_the_access_token_is_got_sends_nothing(
+    room: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lasts = [timedelta(hours=1), timedelta()]
+
+    async def slowly() -> Token:
+        monkeypatch.setattr(post, "_WRITING", lasts.pop(0))
+        return GOOD
+
+    tokens_are(room, slowly)
+    await room.endpoint(receiver.url, authentication=OAUTH)
+    await room.happens()
+    await room.webhooks.sender.finish(room.tenant, 5)
+    assert receiver.received == []
+
+    monkeypatch.setattr(post, "_WRITING", timedelta())
+    await room.drain()
+    assert len(receiver.received) == 1
+    assert (await room.deliveries())[0]["tries_made"] == 1
+
+
+async def test_an_endpoint_that_is_paused_while_its_access_token_is_got_gets_nothing(
+    room: Room, receiver: Receiver
+) -> None:
+    paused = list[UUID]()
+
+    async def meanwhile() -> Token:
+        if not paused:
+            paused.append(told.id)
+            await room.do(room.webhooks.endpoints.pause, told.id)
+        return GOOD
+
+    tokens_are(room, meanwhile)
+    told = await room.endpoint(receiver.url, authentication=OAUTH)
+    await room.happens()
+    await room.drain()
+
+    assert receiver.received == []
+    assert [one["status"] for one in await room.deliveries()] == ["held"]
+
+
+async def test_while_no_access_token_is_to_be_had_what_is_fresh_keeps_its_tries(room: Room, receiver: Receiver) -> None:
+    async def never() -> NoToken:
+        return NoToken("token_refused", "no token, as its URL answered 401")
+
+    tokens_are(room, never)
+    await room.endpoint(receiver.url, authentication=OAUTH)
+    await room.happens(100)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    (burnt,) = await room.row("select count(*) from due where tries > 0")
+    assert 0 < burnt < 10
+    assert receiver.received == []
+
+
+async def test_an_end_of_the_process_ends_the_requests_for_tokens(room: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(hangs=True)]
+    await room.endpoint(receiver.url, authentication={**OAUTH, "token_url": receiver.url})
+    await room.happens()
+    await receiver.has(1)
+    assert room.webhooks._tokens.under_way == 1
+
+    await room.webhooks.close()
+
+    assert room.webhooks._tokens.under_way == 0
 
 
 def dies_before_recording(room: Room) -> list[Any]:

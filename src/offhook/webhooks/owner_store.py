@@ -8,7 +8,7 @@ from uuid import UUID
 from offhook.db import EngineTx, Tenant
 
 # Whoever takes or gives does so alone: each locks rows that the other may want, in no common order.
-_IN_TURN: LiteralString = "select pg_advisory_xact_lock(hashtextextended('endpoint_owner', 6))"
+_IN_TURN: LiteralString = "select pg_advisory_xact_lock(hashtextextended('endpoint_owner', 7))"
 
 
 class Standing(NamedTuple):
