@@ -1,5 +1,6 @@
 """Replays and cancellations as the tests work them off: page by page, by hand."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -55,8 +56,9 @@ class Bulk:
 
     async def through(self, begun: dict[str, Any]) -> dict[str, Any]:
         """To the end, where no rate holds it up; how it is then."""
-        while not isinstance(await self.page(begun), Done):
-            pass
+        async with asyncio.timeout(30):
+            while not isinstance(await self.page(begun), Done):
+                pass
         return await self.now(begun)
 
     async def all(self, verb: Verb = "replay", **asked: Any) -> dict[str, Any]:
