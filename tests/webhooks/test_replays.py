@@ -147,6 +147,19 @@ async def test_a_preview_tells_how_many_where_and_from_when_to_when(
     assert await bulk.room.row("select count(*)::int from due") == (0,)
 
 
+async def test_what_is_too_many_to_be_counted_in_a_moment_is_said_to_be_more(
+    bulk: Bulk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await bulk.delivered(receiver, 3)
+    monkeypatch.setattr("offhook.webhooks.replays.COUNTED", 2)
+
+    counted = await bulk.preview(endpoint=told.id, status="delivered")
+    ended = await bulk.all(endpoint=told.id, status="delivered")
+
+    assert (counted["count"], counted["count_is_exact"]) == (2, False)
+    assert (ended["total"], ended["total_is_exact"], ended["opened"]) == (2, False, 3)
+
+
 async def test_a_rate_lets_a_second_see_no_more_and_is_kept_over_a_restart(
     bulk: Bulk, receiver: Receiver, wakeups: Wakeups, clock: Any
 ) -> None:

@@ -23,8 +23,8 @@ from offhook.webhooks.replay_missing import Missing
 from offhook.webhooks.replay_pages import told
 
 KIND = "webhooks.replay"
-COUNTED = 50_000
-"""How many deliveries are looked at to count what fits."""
+COUNTED = 10_000
+"""How many deliveries are looked at to count what fits: some tenths of a second."""
 COUNTED_MISSING = 5
 """How many looks at the log that takes, for there every event is opened."""
 _MOST_MISSING = 2_000
