@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench kill lock clean
+.PHONY: help run test check fmt docs bench kill lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## style, types and floors
 
 fmt: $(VENV)/.dev ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .
+
+docs: $(VENV)/.run ## write docs/webhook-contract.md anew from the code
+	@$(BIN)/python scripts/webhook_contract
 
 bench: $(VENV)/.run ## measure; the figures in docs/benchmarks.md come from here
 	@$(BIN)/offhook bench all
