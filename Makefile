@@ -40,7 +40,7 @@ kill: $(VENV)/.dev ## kill everything at random, 60 times over 20,000 events, an
 
 lock: $(VENV)/.dev ## pin the newest allowed versions with their hashes
 	@$(COMPILE) --upgrade -o requirements.lock
-	@$(COMPILE) --upgrade --group dev -o requirements-dev.lock
+	@$(COMPILE) --upgrade --group dev --all-extras -o requirements-dev.lock
 
 clean: ## remove the virtual environment and the data of `make run`
 	@rm -rf $(VENV) .data

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -18,7 +18,7 @@ from offhook.errors import CannotStart
 
 PREFIX = "OFFHOOK_"
 _NOT_SETTINGS = {"OFFHOOK_CONFIG", "OFFHOOK_TEST_DATABASE_URL", "OFFHOOK_API_KEY"}
-_LISTS = {"webhook_allow_networks", "egress_addresses"}
+_LISTS = {"webhook_allow_networks", "egress_addresses", "nats_servers", "file_dirs", "s3_endpoints", "destinations"}
 
 
 class Settings(BaseModel):
@@ -74,6 +74,27 @@ class Settings(BaseModel):
                     f"{one!r} is neither an address like 198.51.100.7 nor a network like 2001:db8::/48 without host bits"
                 ) from None
         return addresses
+
+    nats_servers: tuple[Annotated[str, Field(pattern=r"^[^\s:/@]+:[0-9]{1,5}$")], ...] = Field(
+        (), description="The NATS servers that endpoints may name, each as host:port; without them none may."
+    )
+    file_dirs: tuple[Path, ...] = Field(
+        (), description="The directories that endpoints may have files written in; without them none may."
+    )
+    s3_endpoints: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+$")], ...] = Field(
+        (),
+        description="Object stores that endpoints may name beside AWS, each like https://minio.example.com:9000.",
+    )
+    destinations: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")], ...] = Field(
+        (), description="Python modules with further kinds of destinations, see docs/guide-destinations.md."
+    )
+
+    @field_validator("file_dirs")
+    @classmethod
+    def _must_be_absolute(cls, directories: tuple[Path, ...]) -> tuple[Path, ...]:
+        if not all(one.is_absolute() and ".." not in one.parts for one in directories):
+            raise ValueError("each must be an absolute path without `..`, like /srv/warehouse")
+        return directories
 
     smtp_url: str | None = Field(
         None,

@@ -26,11 +26,15 @@ OPEN_HALLWAYS = (
     "offhook.providers.contract",
     "offhook.routing.record",
     "offhook.routing.targets",
+    "offhook.webhooks.destinations",
 )
 """Insides that every room may use: vocabularies, and what would widen a front door beyond reading. See ARCHITECTURE.md."""
 
 ASSEMBLING = {"wiring", "app", "cli"}
 """They know everyone; a room's routes are handed to nobody else."""
+
+SPEAKERS = {"aiohttp", "boto3", "botocore", "httpx", "nats", "obstore", "requests"}
+"""Libraries that open connections, or could."""
 
 PAST_THE_FRONT_DOOR = {
     ("access", "http.limits"),
@@ -58,7 +62,9 @@ PAST_THE_FRONT_DOOR = {
     ("webhooks", "events.hearing"),
     ("webhooks", "events.tombstone"),
     ("webhooks", "events.types"),
+    ("webhooks", "outbound.jetstream"),
     ("webhooks", "outbound.mail"),
+    ("webhooks", "outbound.s3"),
     ("wiring", "events.reactions"),
     ("wiring", "events.stream"),
     ("wiring", "http.progress"),
@@ -140,7 +146,7 @@ def test_only_the_way_out_speaks_to_the_network() -> None:
     speakers = {
         source.name
         for source in sources()
-        if any(module.partition(".")[0] in ("aiohttp", "httpx", "requests") for module in source.imported)
+        if any(module.partition(".")[0] in SPEAKERS for module in source.imported)
         if source.room not in ("outbound", "demo", "bench")  # the latter two are receivers outside of the house
         if source.name != "cli/server.py"  # the user's own Offhook, whose stream has no end
         if source.name != "sandbox/remote.py"  # a pretend platform, which is a server of its own
