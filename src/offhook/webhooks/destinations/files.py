@@ -11,7 +11,9 @@ import errno
 import os
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -31,6 +33,8 @@ from offhook.webhooks.destinations.contract import (
 from offhook.webhooks.destinations.objects import Form, NotAForm, content_of, form_of, name_of
 from offhook.webhooks.endpoint_settings import EndpointSettings
 
+_THREADS = 4
+_NOT_LISTED = "this directory is listed in OFFHOOK_FILE_DIRS no more, or a link leads out of it"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -50,7 +54,8 @@ class Files:
 
     def __init__(self, roots: Sequence[Path]) -> None:
         """`roots` are the directories in and below which files may be written."""
-        self._roots = roots
+        # A mount that hangs holds its own threads, and nobody else's.
+        self._pools = {root: ThreadPoolExecutor(_THREADS, thread_name_prefix="files") for root in roots}
 
     def check(self, url: str, settings: EndpointSettings, credentials: Credentials) -> Fault | None:
         """Of the operator: the directory. Of the owner: the URL, and no credentials, which a file has no use for."""
@@ -73,25 +78,32 @@ class Files:
             return try_again(place.code, place.detail, clock.timing_ms)
         root = self._listed(place.directory)
         if root is None:
-            text = "this directory is listed in OFFHOOK_FILE_DIRS no more, or a link leads out of it"
-            return try_again("directory_not_listed", text, clock.timing_ms)
+            return try_again("directory_not_listed", _NOT_LISTED, clock.timing_ms)
+        write = partial(_write, root, place, consignment)
         try:
             async with asyncio.timeout(consignment.timeout_s):
                 # Whoever gives up on the thread leaves it to write the very bytes that the next try would.
-                await asyncio.to_thread(_write, root, _path(place, consignment), consignment, place.form)
+                await asyncio.get_running_loop().run_in_executor(self._pools[root], write)
         except TimeoutError:
             return try_again("timeout", "the file was not written in time", clock.timing_ms)
+        except _LeadsOut:
+            return try_again("directory_not_listed", _NOT_LISTED, clock.timing_ms)
         except OSError as failure:
             return _told(failure, clock)
         return delivered(clock.timing_ms)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Let go of the threads; one that hangs ends when its disk does."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _listed(self, directory: Path) -> Path | None:
-        """The listed directory that holds this one, past all links."""
-        real = directory.resolve()
-        return next((root for root in self._roots if real.is_relative_to(root.resolve())), None)
+        """The listed directory that holds this one by its name; where links lead, a thread finds out."""
+        return next((root for root in self._pools if directory.is_relative_to(root)), None)
+
+
+class _LeadsOut(Exception):
+    """A link leads out of the listed directory."""
 
 
 def opened(parts: Parts) -> Destination:
@@ -126,8 +138,10 @@ def _path(place: Place, consignment: Consignment) -> Path:
     return place.directory / own / name_of(consignment, place.form)
 
 
-def _write(root: Path, path: Path, consignment: Consignment, form: Form) -> None:
-    content = content_of(consignment, form)
+def _write(root: Path, place: Place, consignment: Consignment) -> None:
+    if not place.directory.resolve().is_relative_to(root.resolve()):
+        raise _LeadsOut
+    path, content = _path(place, consignment), content_of(consignment, place.form)
     _make_directories(root, path.parent)
     passing = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
