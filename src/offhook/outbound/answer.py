@@ -1,5 +1,6 @@
 """What is sent and what may come back."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -7,6 +8,8 @@ from typing import Literal, NamedTuple
 Lost = Literal[
     "dns", "connect_refused", "connect_timeout", "tls", "timeout", "reset", "refused_address", "refused_url", "protocol"
 ]
+
+_PATH = re.compile(r"/([!$&'()*+,;=:@/A-Za-z0-9._~-]|%[0-9A-F]{2})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,12 @@ class Request:
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     timeout_s: float
+    path: str | None = field(default=None, repr=False)
+    """In place of the URL's, percent-encoded already and sent as it stands, for whoever signs it so."""
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not _PATH.fullmatch(self.path):
+            raise ValueError("a path begins with a slash and is encoded already, without query and fragment")
 
 
 class Timing(NamedTuple):

@@ -78,7 +78,7 @@ class Outbound:
         way = self._lane_to(request.url, reach)
         if isinstance(way, UrlRefused):
             return NoAnswer("refused_url", way.why, watch.reading())
-        return await _exchange(way[1], way[0], request, watch)
+        return await _exchange(way[1], _aimed(way[0], request), request, watch)
 
     async def _send_as(self, identity: Identity, request: Request, reach: Reach, watch: Stopwatch) -> Answer | NoAnswer:
         fine = self._judged(request.url, reach)
@@ -88,7 +88,7 @@ class Outbound:
             return NoAnswer("refused_url", "a client certificate or a CA of its own needs https://", watch.reading())
         try:
             async with self._identities.taken(reach, identity, within_s=request.timeout_s) as lane:
-                return await _exchange(lane, fine.url, _rest_of(request, watch), watch)
+                return await _exchange(lane, _aimed(fine.url, request), _rest_of(request, watch), watch)
         except TimeoutError:
             return NoAnswer("connect_timeout", "the CAs of the system were not loaded in time", watch.reading())
         except NotAnIdentity as why:
@@ -139,6 +139,11 @@ class Outbound:
         ask = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         return [str(where[0]) for *_, where in found]
+
+
+def _aimed(url: URL, request: Request) -> URL:
+    """The judged URL, with the request's own path where it has one. Scheme, host and port are those that were judged."""
+    return url if request.path is None else url.with_path(request.path, encoded=True)
 
 
 def _rest_of(request: Request, watch: Stopwatch) -> Request:

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
 _CONNECT_S = 5.0
+_CLOSE_S = 0.5
 _KEPT = 64
 _HEAD = b"NATS/1.0\r\n\r\n"
 _TOO_LARGE = 10054  # JSStreamMessageExceedsMaximumErr of the server
@@ -189,7 +191,7 @@ class _Connection:
             await asyncio.gather(self._connecting, return_exceptions=True)
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            await _close(client)
 
     def _is_over(self, _: "asyncio.Task[NotStored | None]") -> None:
         self._connecting = None
@@ -207,10 +209,10 @@ class _Connection:
                 await client.connect(error_cb=partial(self._on_error, heard), **options)
                 _must_be_encrypted(watch, self._server.tls)
         except Exception as failure:
-            await client.close()
+            await _close(client)
             return _why_not_connected([failure, *heard])
         except asyncio.CancelledError:
-            await client.close()
+            await _close(client)
             raise
         self._client, self._stream = client, client.jetstream()
         return None
@@ -248,6 +250,13 @@ class _Connection:
         for waiting, subject in self._waiting.items():
             if not waiting.done() and concerns(subject):
                 waiting.set_result(why)
+
+
+async def _close(client: "Client") -> None:
+    # After a TLS handshake that failed the client waits for the end of a connection that has ended.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):
+            await client.close()
 
 
 class _NotEncrypted(Exception):

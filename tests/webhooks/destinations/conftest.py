@@ -41,7 +41,7 @@ def running_nats(directory: Path, config: str) -> Iterator[str]:
     file = directory / "nats.conf"
     file.write_text(config.format(port=port, store=directory / "store"))
     log = directory / "nats.log"
-    server = subprocess.Popen([program, "-c", str(file), "-l", str(log)])
+    server = subprocess.Popen([program, "-c", str(file), "-l", str(log)], cwd=directory)
     try:
         _await_port(port, server)
         yield f"127.0.0.1:{port}"

@@ -1,17 +1,20 @@
 """NATS JetStream, by a real server: stored once, verifiable, and led nowhere that the operator does not list."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 
 import nats
 import pytest
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StreamConfig
+from tests.outbound.authority import Authority
+from tests.webhooks.destinations.conftest import running_nats
 from tests.webhooks.destinations.stages import SECRET, Stage, a_port_of_nobody, a_silent_server, name_of, parts
 
 from offhook import ids
 from offhook.outbound import Outbound
+from offhook.outbound.identity import Identity
 from offhook.webhooks.credentials import ApiKey, Basic, Bearer, Credentials, NoCredentials
 from offhook.webhooks.destinations.conformance import CLAIMS, Claim, Found, a_consignment
 from offhook.webhooks.destinations.nats import account_of, opened
@@ -192,11 +195,11 @@ def test_credentials_become_what_nats_knows() -> None:
 
 
 async def test_a_password_is_not_told_to_a_server_that_does_not_encrypt(outbound: Outbound) -> None:
-    heard: list[bytes] = []
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'INFO {"max_payload": 1000, "auth_required": true}\r\n')
-        heard.append(await reader.read(-1))
+        heard.put_nowait(await reader.read(-1))
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
@@ -206,4 +209,41 @@ async def test_a_password_is_not_told_to_a_server_that_does_not_encrypt(outbound
         told = await destination.send(a_consignment(stage))
 
     assert told.outcome == TryAgain("nats_tls")
-    assert heard == [b""]
+    assert await heard.get() == b""
+
+
+_TLS = """
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{store}" }}
+tls {{ cert_file: "cert.pem", key_file: "key.pem" }}
+"""
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority("ca")
+
+
+@pytest.fixture(scope="module")
+def tls_address(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with JetStream that wants TLS of everybody, under a certificate of the authority."""
+    directory, pair = tmp_path_factory.mktemp("nats-tls"), authority.pair("server")
+    (directory / "cert.pem").write_text(pair.certificate)
+    (directory / "key.pem").write_text(pair.private_key)
+    with running_nats(directory, _TLS) as at:
+        yield at
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["its own CA", "another CA"])
+async def test_a_server_is_believed_by_the_endpoints_own_ca(
+    knows: bool, authority: Authority, tls_address: str, outbound: Outbound
+) -> None:
+    destination = opened(parts(outbound, nats_servers=(tls_address,)))
+    stage = NatsStage(destination, f"tls://{tls_address}/unheard")
+    stage.credentials = NoCredentials()
+    identity = Identity(ca=(authority if knows else Authority("other")).certificate)
+
+    told = await destination.send(replace(a_consignment(stage), identity=identity))
+    await destination.close()
+
+    assert told.outcome == TryAgain("nats_no_stream" if knows else "nats_tls")

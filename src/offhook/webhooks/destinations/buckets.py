@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from offhook.errors import Fault
 from offhook.outbound import Answer, NoAnswer, Outbound, Request
-from offhook.outbound.s3 import AccessKey, is_installed, object_url, signed
+from offhook.outbound.s3 import AccessKey, Store, is_installed, signed
 from offhook.webhooks.credentials import Basic, Credentials
 from offhook.webhooks.destinations.contract import (
     Capability,
@@ -151,11 +151,10 @@ def _same(endpoint: str) -> str:
 
 
 def _request(place: Place, key: Basic, consignment: Consignment) -> Request:
+    store = Store(place.region, place.bucket, place.endpoint)
     name = "/".join(part for part in (place.prefix, name_of(consignment, place.form)) if part)
-    url = object_url(place.endpoint, place.region, place.bucket, name)
-    headers = {"content-type": place.form.content_type}
-    body = content_of(consignment, place.form)
-    request = Request("PUT", url, body, headers, consignment.timeout_s)
+    content = content_of(consignment, place.form)
+    request = store.put(name, content, place.form.content_type, consignment.timeout_s)
     return signed(request, AccessKey(key.username, key.password), place.region)
 
 
