@@ -19,7 +19,8 @@ from offhook.webhooks.endpoint_settings import EndpointSettings
 from offhook.webhooks.letter import Heading
 from offhook.webhooks.masks import Mask
 from offhook.webhooks.rendering import named
-from offhook.webhooks.wire import EndpointIn, ReplaysIn, Rotation
+from offhook.webhooks.replays_wire import ReplaysIn
+from offhook.webhooks.wire import EndpointIn, Rotation
 from offhook_receiver import Rejected, Verifier
 from offhook_receiver.older import PlainHex, TimestampedHex
 

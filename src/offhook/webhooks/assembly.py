@@ -21,6 +21,8 @@ from offhook.webhooks.alerts import Alerts
 from offhook.webhooks.backlog import Backlog
 from offhook.webhooks.claims import Claims
 from offhook.webhooks.deliveries import Deliveries
+from offhook.webhooks.destinations.contract import Parts
+from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.diagnosing import Diagnosing, Ways
 from offhook.webhooks.diagnosing_http import diagnosing_router
 from offhook.webhooks.directory import Directory
@@ -68,7 +70,8 @@ class Webhooks:
         )
         self.backlog = Backlog(database)
         owners, self._tokens = Owners(database), Tokens(outbound)
-        post = Post(database, self.directory, vault, outbound, reaches, self._tokens, owners.owns)
+        self._destinations = Destinations(Parts(outbound, settings))
+        post = Post(database, self.directory, vault, self._destinations, reaches, self._tokens, owners.owns)
         claims = Claims(database, vault)
         self.sender = Sender(
             wakeups, self.directory, owners, claims, post, recorder, in_flight=settings.webhook_in_flight
@@ -76,7 +79,7 @@ class Webhooks:
         counts.in_flight.set_function(lambda: self.sender.in_flight)
         counts.in_memory.set_function(lambda: self.sender.held)
         self.fan_out = FanOut(self.directory, vault, wakeups, self.sender if sending else None)
-        self.endpoints = Endpoints(vault, log, wakeups, self.directory)
+        self.endpoints = Endpoints(vault, log, wakeups, self.directory, self._destinations)
         self.deliveries = Deliveries(vault, log, wakeups)
         mail = MailServer.parse(settings.smtp_url, settings.smtp_from) if settings.smtp_url else None
         self._alerts = Alerts(vault, self.endpoints, has_mail=mail is not None)
@@ -87,7 +90,7 @@ class Webhooks:
         self._pages = Pages(database, self.deliveries, missing, wakeups)
         self.diagnosing = Diagnosing(database, vault, log, self.directory, Ways(outbound, reaches, self._tokens))
         self.reach_of = reaches.of
-        self._judge = Judge(outbound, reaches)
+        self._judge = Judge(outbound, reaches, self._destinations.is_http)
         self._egress = settings.egress_addresses
         self._sending = sending
 
@@ -117,6 +120,7 @@ class Webhooks:
     async def close(self) -> None:
         """Write what is only in memory, and end the requests for tokens. To be called when the sender has stopped."""
         await self._tokens.close()
+        await self._destinations.close()
         await self.aggregates.close()
         if self._telemetry:
             await self._telemetry.close()

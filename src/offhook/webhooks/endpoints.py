@@ -32,6 +32,7 @@ from offhook.http.resources import Ref
 from offhook.privacy import Vault
 from offhook.webhooks import globs, lane_store, outcome_store, proving, store
 from offhook.webhooks.credentials import ClientCredentials
+from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.directory import Directory
 from offhook.webhooks.endpoint_settings import EndpointSettings, changed_settings, patched, settings_of
 from offhook.webhooks.messages import lets_through
@@ -61,6 +62,7 @@ class Endpoints:
         log: Log,
         wakeups: Wakeups,
         directory: Directory,
+        destinations: Destinations,
         actor: Actor = ENGINE,
         *,
         may_unmask: bool = True,
@@ -69,6 +71,7 @@ class Endpoints:
         self._log = log
         self._wakeups = wakeups
         self._directory = directory
+        self._destinations = destinations
         self._actor = actor
         self._may_unmask = may_unmask
 
@@ -77,7 +80,9 @@ class Endpoints:
 
         `may_unmask`: whether the actor may see what events mask, and so may have it told.
         """
-        return Endpoints(self._vault, self._log, self._wakeups, self._directory, actor, may_unmask=may_unmask)
+        return Endpoints(
+            self._vault, self._log, self._wakeups, self._directory, self._destinations, actor, may_unmask=may_unmask
+        )
 
     async def create(self, tx: Tx, body: EndpointIn) -> Shown:
         """A new endpoint, with its keys, which are shown this once.
@@ -85,7 +90,7 @@ class Endpoints:
         Raises Invalid, Forbidden when it wants told in clear what the actor may not see, or Conflict for a taken external id.
         """
         settings, id, proved = body.settings, ids.new(), proving.made(body, tx.wall)
-        ssrf = _checked(body.url, body.events, settings, proved.proofs)
+        ssrf = _checked(body.url, body.events, settings, proved.proofs, self._destinations)
         if settings.unmasked:
             self._check_unmasking()
         row = EndpointRow(
@@ -135,7 +140,7 @@ class Endpoints:
             self._check_unmasking()
         secret = row.secret if proved.proofs == before else proved.proofs.seal(self._vault, tx, row.id)
         after = replace(row, **new, settings=settings.different(), needs_owner=settings.needs_owner, secret=secret)
-        ssrf = _checked(after.url, after.events, settings, proved.proofs)
+        ssrf = _checked(after.url, after.events, settings, proved.proofs, self._destinations)
         saved = await self._save(tx, after, WebhookEndpointUpdated(subject_id=row.id, changed=sorted(changed)))
         return {**saved, **proved.shown, **({"ssrf": ssrf} if {"url", "authentication"} & set(changed) else {})}
 
@@ -249,11 +254,15 @@ class Endpoints:
         await self._log.append(tx, [replace(fact, actor=self._actor)])
 
 
-def _checked(url: str, events: list[str], settings: EndpointSettings, proofs: Proofs) -> Shown:
+def _checked(
+    url: str, events: list[str], settings: EndpointSettings, proofs: Proofs, destinations: Destinations
+) -> Shown:
     """What was found out about its URLs, as it is shown. Raises Invalid for all that keeps the endpoint from being told."""
     verdict = verdict_on(url)
     shown: Shown = verdict.shown()
     faults = [*verdict.faults("url"), *globs.faults(events, every_type()), *proving.unfit(url, settings, proofs)]
+    if fault := destinations.check(url, settings, proofs.credentials):
+        faults.append(fault)
     if isinstance(proofs.credentials, ClientCredentials):
         of_tokens = verdict_on(proofs.credentials.token_url)
         faults += of_tokens.faults("authentication.token_url")

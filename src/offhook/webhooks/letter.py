@@ -54,13 +54,15 @@ class Heading(NamedTuple):
         return headers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Letter:
     """A request ready to be sent. `buried` are the deliveries in it that are told as tombstones."""
 
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     buried: Collection[UUID]
+    said: Sequence[Rendered] = field(repr=False)
+    """Each event of it by itself."""
     shown: Mapping[str, str] | None
     """The headers with every secret masked; None where they are the usual ones, which can be told without being kept."""
 
@@ -77,31 +79,73 @@ def write(
 
     `proof` are the headers of its credentials, `erased` the persons who were erased while their events waited here.
     """
-    said = [_said(endpoint.rendering, parcel, erased) for parcel in parcels]
-    buried = {parcel.delivery for parcel, (is_tombstone, _) in zip(parcels, said, strict=True) if is_tombstone}
-    head = parcels[0]
-    bound = head.batch
-    if bound is None:
-        rendered = said[0][1]
-    else:
-        rendered = together(bound, endpoint.rendering, [one.body for _, one in said])
-    webhook_id = head.message.shown_id if bound is None else ids.show("bat", bound)
-    timestamp = int(wall.timestamp())
+    if (batch := parcels[0].batch) is not None:
+        return _of_batch(batch, endpoint, parcels, wall, proof=proof, erased=erased)
+    (parcel,) = parcels
+    message, rendered = parcel.message, parcel.message.rendered
+    buried = rendered is None or message.person in erased
+    if rendered is None or buried:
+        rendered = _gravestone(endpoint.rendering, parcel)
     heading = Heading(
-        webhook_id,
-        timestamp,
-        head.delivery if bound is None else None,
-        head.tries,
+        message.shown_id,
+        int(wall.timestamp()),
+        parcel.delivery,
+        parcel.tries,
+        parcel.replay,
+        buried,
+        parcel.out_of_order,
+    )
+    return _signed(
+        endpoint, heading, rendered, wall, proof, buried=[parcel.delivery] if buried else (), said=(rendered,)
+    )
+
+
+def _of_batch(
+    batch: UUID,
+    endpoint: Endpoint,
+    parcels: Sequence[Parcel],
+    wall: datetime,
+    *,
+    proof: Mapping[str, str],
+    erased: Collection[UUID],
+) -> Letter:
+    said, buried = [], set()
+    for parcel in parcels:
+        rendered = parcel.message.rendered
+        if rendered is None or parcel.message.person in erased:
+            rendered = _gravestone(endpoint.rendering, parcel)
+            buried.add(parcel.delivery)
+        said.append(rendered)
+    heading = Heading(
+        ids.show("bat", batch),
+        int(wall.timestamp()),
+        None,
+        parcels[0].tries,
         any(parcel.replay for parcel in parcels),
-        bool(buried) and bound is None,
+        False,
         any(parcel.out_of_order for parcel in parcels),
     )
-    signatures = endpoint.signer_at(wall).headers(webhook_id, timestamp, rendered.body)
-    ours = {**rendered.headers, **heading.headers(signatures["webhook-signature"]), **signatures}
-    headers = {**endpoint.settings.headers, **ours, **proof}
-    usual = endpoint.usual and bound is None and " " not in signatures["webhook-signature"]  # by one key alone
+    whole = together(batch, endpoint.rendering, [one.body for one in said])
+    return _signed(endpoint, heading, whole, wall, proof, buried=buried, said=said)
+
+
+def _signed(
+    endpoint: Endpoint,
+    heading: Heading,
+    rendered: Rendered,
+    wall: datetime,
+    proof: Mapping[str, str],
+    *,
+    buried: Collection[UUID],
+    said: Sequence[Rendered],
+) -> Letter:
+    signatures = endpoint.signer_at(wall).headers(heading.webhook_id, heading.timestamp, rendered.body)
+    signature = signatures["webhook-signature"]
+    headers = {**endpoint.settings.headers, **rendered.headers, **heading.headers(signature), **signatures, **proof}
+    # Of what bears the usual headers, by one key alone, none are kept.
+    usual = endpoint.usual and heading.delivery is not None and not heading.out_of_order and " " not in signature
     shown = None if usual else _shown(headers, signatures, proof)
-    return Letter(rendered.body, headers, buried, shown)
+    return Letter(rendered.body, headers, buried, said, shown)
 
 
 def together(batch: UUID, rendering: Rendering, bodies: Sequence[bytes]) -> Rendered:
@@ -118,11 +162,9 @@ def usual_headers(heading: Heading) -> dict[str, str]:
     return {**USUAL_HEADERS, **heading.headers(f"v1,{_MASKED}")}
 
 
-def _said(rendering: Rendering, parcel: Parcel, erased: Collection[UUID]) -> tuple[bool, Rendered]:
-    """Whether it is a tombstone, and what is said."""
+def _gravestone(rendering: Rendering, parcel: Parcel) -> Rendered:
+    """What is said in place of an event whose person was erased."""
     message = parcel.message
-    if message.rendered is not None and message.person not in erased:
-        return False, message.rendered
     envelope = tombstone(
         message.id,
         message.type,
@@ -132,8 +174,7 @@ def _said(rendering: Rendering, parcel: Parcel, erased: Collection[UUID]) -> tup
         message.occurred_at,
         parcel.tenant,
     )
-    bare = Rendering(rendering.format, rendering.names)
-    return True, bare.render(envelope, {}, lambda value: value)
+    return Rendering(rendering.format, rendering.names).render(envelope, {}, lambda value: value)
 
 
 def _shown(headers: Mapping[str, str], signatures: Mapping[str, str], proof: Mapping[str, str]) -> dict[str, str]:

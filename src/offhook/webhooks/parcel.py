@@ -91,6 +91,9 @@ class Try:
     request: bytes | None = field(default=None, repr=False)
     """The headers as sent, secrets masked, where they are more than every try has (`request.pack`)."""
 
+    busy: bool = False
+    """The receiver asked us to slow down."""
+
     @property
     def succeeded(self) -> bool:
         return self.error_code is None

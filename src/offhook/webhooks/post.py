@@ -11,10 +11,11 @@ import orjson
 
 from offhook import ids
 from offhook.db import Database
-from offhook.outbound import Answer, NoAnswer, Outbound
 from offhook.privacy import Vault
-from offhook.webhooks import claim_store, letter, response
+from offhook.webhooks import claim_store, letter
 from offhook.webhooks.credentials import ClientCredentials
+from offhook.webhooks.destinations.contract import Consignment, Item, Told
+from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.directory import Directory, Endpoint
 from offhook.webhooks.letter import Letter
 from offhook.webhooks.parcel import Again, Closed, Dead, Kept, Left, Outcome, Parcel, Result, Try
@@ -25,8 +26,6 @@ from offhook.webhooks.schedule import (
     Refused,
     Spent,
     TryAgain,
-    disabling,
-    judge,
     next_try,
 )
 from offhook.webhooks.tokens import NoToken, Token, Tokens
@@ -54,7 +53,7 @@ class Post:
         database: Database,
         directory: Directory,
         vault: Vault,
-        outbound: Outbound,
+        destinations: Destinations,
         reaches: Reaches,
         tokens: Tokens,
         owns: Owns,
@@ -63,7 +62,7 @@ class Post:
         self._database = database
         self._directory = directory
         self._vault = vault
-        self._outbound = outbound
+        self._destinations = destinations
         self._reaches = reaches
         self._tokens = tokens
         self._owns = owns
@@ -135,18 +134,32 @@ class Post:
         proof = token.headers if token else endpoint.proof
         erased = {p for parcel in parcels if (p := parcel.message.person) and self._vault.was_shredded(p)}
         said = letter.write(endpoint, parcels, wall, proof=proof, erased=erased)
-        answer = await self._outbound.post(
-            endpoint.url,
-            said.body,
-            said.headers,
-            timeout_s=endpoint.settings.timeout_s,
-            reach=self._reaches.of(parcels[0].tenant),
-            identity=endpoint.proofs.identity,
-            timed=self._is_timed(parcels[0]),
-        )
-        if token and isinstance(answer, Answer) and answer.status == 401:
+        told = await self._destinations.of(endpoint.url).send(self._consignment(parcels, endpoint, said))
+        if token and told.status_code == 401:
             self._tokens.forget(endpoint.id, token)
-        return self._judged(parcels, endpoint, said, answer, wall, renewed=token is not None)
+        return self._judged(parcels, endpoint, said, told, wall, renewed=token is not None)
+
+    def _consignment(self, parcels: Sequence[Parcel], endpoint: Endpoint, said: Letter) -> Consignment:
+        first = parcels[0]
+        items = [
+            Item(parcel.message.id, parcel.message.shown_id, parcel.delivery, parcel.message.type, one)
+            for parcel, one in zip(parcels, said.said, strict=True)
+        ]
+        return Consignment(
+            tenant=first.tenant,
+            endpoint=endpoint.id,
+            url=endpoint.url,
+            webhook_id=said.headers["webhook-id"],
+            letter=said,
+            items=items,
+            timeout_s=endpoint.settings.timeout_s,
+            reach=self._reaches.of(first.tenant),
+            n=first.tries,
+            credentials=endpoint.proofs.credentials,
+            identity=endpoint.proofs.identity,
+            final=endpoint.final,
+            timed=self._is_timed(first),
+        )
 
     async def _token(self, parcel: Parcel, endpoint: Endpoint) -> Token | NoToken | None:
         """The endpoint's access token; None where it wants none."""
@@ -165,7 +178,7 @@ class Post:
         parcels: Sequence[Parcel],
         endpoint: Endpoint,
         said: Letter,
-        answer: Answer | NoAnswer,
+        told: Told,
         wall: datetime,
         *,
         renewed: bool,
@@ -174,14 +187,12 @@ class Post:
 
         The members of a batch share their history and so their outcome, one roll of the dice included: they stay together.
         """
-        now = datetime.now(UTC)
-        verdict = judge(answer, now, endpoint.final)
-        disables = disabling(answer)
-        tried = [_tried(parcel, answer, wall, said) for parcel in parcels]
+        verdict = told.outcome
+        tried = [_tried(parcel, told, wall, said) for parcel in parcels]
         outcome = self._outcome(tried[0], endpoint, verdict)
         if renewed and tried[0].status_code == 401 and not parcels[0].tries_of_round and isinstance(outcome, Again):
-            outcome = Again(now + parcels[0].offset)
-        results = [Result(one.parcel, outcome, one, disables) for one in tried]
+            outcome = Again(datetime.now(UTC) + parcels[0].offset)
+        results = [Result(one.parcel, outcome, one, told.disables) for one in tried]
         return Carried(results, verdict.retry_after if isinstance(verdict, TryAgain) else timedelta())
 
     def _outcome(self, tried: Try, endpoint: Endpoint, verdict: Delivered | TryAgain | Refused) -> Outcome:
@@ -215,32 +226,19 @@ def _not_sent(parcel: Parcel, wall: datetime, why: NoToken) -> Try:
     return Try(parcel, wall + parcel.offset, wall, None, why.code, why.text, timing, False, None)
 
 
-def _tried(parcel: Parcel, answer: Answer | NoAnswer, wall: datetime, said: Letter) -> Try:
-    answered = None if isinstance(answer, NoAnswer) else answer
-    code, text = _error(answer)
+def _tried(parcel: Parcel, told: Told, wall: datetime, said: Letter) -> Try:
     buried = parcel.delivery in said.buried
     return Try(
         parcel=parcel,
         at=wall + parcel.offset,
         written_at=wall,
-        status_code=answered.status if answered else None,
-        error_code=code,
-        error_text=text,
-        timing_ms=answer.timing_ms,
+        status_code=told.status_code,
+        error_code=told.error_code,
+        error_text=told.error_text,
+        timing_ms=told.timing_ms,
         tombstone=buried,
         # A receiver may answer with what it knows of the person, and there is no key left to seal that under.
-        response=response.pack(answered) if answered and not buried else None,
+        response=None if buried else told.response,
         request=orjson.dumps(said.shown) if said.shown is not None else None,
+        busy=told.busy,
     )
-
-
-def _error(answer: Answer | NoAnswer) -> tuple[str | None, str | None]:
-    if isinstance(answer, NoAnswer):
-        return answer.code, answer.text
-    if 200 <= answer.status < 300:
-        return None, None
-    if 300 <= answer.status < 400:
-        return f"http_{answer.status}", "the receiver redirects; redirects are not followed, so give its final URL"
-    if answer.status == 410:
-        return "http_410", "the receiver is gone for good (410), so the endpoint was disabled"
-    return f"http_{answer.status}", f"the receiver answered {answer.status}, which is no success"

@@ -1,7 +1,7 @@
 """Where endpoints may be: public addresses by HTTPS; the operator opens more, the sandbox of one's own machine loopback."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -56,7 +56,9 @@ _verdicts: ContextVar[dict[str, Verdict]] = ContextVar("verdicts")
 class Judge:
     """Looks URLs up before the transaction, which never waits for the network; the transaction reads what was found."""
 
-    def __init__(self, outbound: Outbound, reaches: Reaches) -> None:
+    def __init__(self, outbound: Outbound, reaches: Reaches, is_http: Callable[[str], bool]) -> None:
+        """`is_http`: whether a URL is HTTP's, or nobody's; other destinations check their own."""
+        self._is_http = is_http
         self._outbound = outbound
         self._reaches = reaches
 
@@ -70,7 +72,7 @@ class Judge:
 
         try:
             async with asyncio.timeout(_LOOK_UP_S):
-                await asyncio.gather(*(judge(url) for url in set(urls)))
+                await asyncio.gather(*(judge(url) for url in set(urls) if self._is_http(url)))
         except TimeoutError:
             return
 

@@ -28,7 +28,6 @@ from offhook.webhooks.parcel import Left, Parcel, Result, Try
 from offhook.webhooks.post import LONGEST_TIMEOUT_S, Post
 from offhook.webhooks.queues import Queues, Room
 from offhook.webhooks.recorder import Recorder
-from offhook.webhooks.schedule import BUSY
 
 LOOK_S = 1.0
 CAPACITY = 2000
@@ -284,4 +283,5 @@ def _later(seconds: float, act: Callable[[], None]) -> None:
 
 def _was_quick(tried: Try) -> bool:
     total = tried.timing_ms[-1]
-    return tried.status_code is not None and tried.status_code not in BUSY and total is not None and total < _QUICK_MS
+    answered = tried.succeeded or tried.status_code is not None
+    return answered and not tried.busy and total is not None and total < _QUICK_MS
