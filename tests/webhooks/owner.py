@@ -11,7 +11,7 @@ from tests.webhooks.conftest import Received, Receiver, Room
 from offhook import access
 from offhook.app import build_app
 from offhook.db import Tenant, Wakeups
-from offhook.events import Fact, Story, sample_of
+from offhook.events import Fact, sample_of
 from offhook.events import http as events_http
 from offhook.events.stream import Streams
 from offhook.http import Door
@@ -22,9 +22,7 @@ CALLER, DIALED = "+13125550100", "+13125550199"
 PATH = "/v1/webhook-endpoints"
 
 
-async def api_of(
-    room: Room, wakeups: Wakeups, *scopes: str, tenant: Tenant | None = None, host: str = "127.0.0.1"
-) -> Client:
+async def api_of(room: Room, wakeups: Wakeups, *scopes: str, tenant: Tenant | None = None) -> Client:
     """The API of this room for the bearer of a key with these scopes."""
 
     async def ready() -> dict[str, str]:
@@ -51,10 +49,6 @@ def a_call(person: UUID | None, type: str = "call.answered", *, caller: str = CA
     hidden = {"call.caller_id": caller, "call.dialed_number": DIALED}
     story = replace(sample.story, person=person, call=orjson.dumps(call), hidden=hidden)
     return replace(sample, test=False, story=story, **data)
-
-
-def without_a_story(fact: Fact) -> Fact:
-    return replace(fact, story=Story())
 
 
 async def happen(room: Room, *facts: Fact, tenant: Tenant | None = None) -> None:
