@@ -176,6 +176,7 @@ class _Connection:
         ended: asyncio.Future[NotStored] = asyncio.get_running_loop().create_future()
         self._waiting[ended] = subject
         ack = asyncio.ensure_future(self._stream.publish(subject, body, timeout=timeout_s, headers=headers))
+        ack.add_done_callback(_take_note)
         try:
             either: set[asyncio.Future[Any]] = {ack, ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -276,6 +277,12 @@ def _told_to(watch: Stopwatch, tls: bool, secret: str) -> Callable[[], str]:
         return secret
 
     return tell
+
+
+def _take_note(ack: "asyncio.Future[Any]") -> None:
+    """Of its failure, lest asyncio complain that nobody did: when the connection breaks, both come at once."""
+    if not ack.cancelled():
+        ack.exception()
 
 
 def _why_not_connected(failures: list[Exception]) -> NotStored:

@@ -30,6 +30,8 @@ from offhook.webhooks.schedule import Delivered, Disabling, Refused, TryAgain
 Timing = tuple[float | None, ...]
 """Milliseconds: name, connection, TLS, first byte, total; None where nobody measured."""
 
+# What follows is never changed once it is made. It is not frozen, since one is made for every request: 10 µs, or 1.5.
+
 
 class Capability(StrEnum):
     """What a kind of destination can do; what it does not claim is not expected of it."""
@@ -42,7 +44,7 @@ class Capability(StrEnum):
     """Who reads it finds a repeated consignment once, without doing anything for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """One event of a consignment, for destinations that store events singly."""
 
@@ -60,7 +62,7 @@ class Item:
         return datetime.fromtimestamp((self.event.int >> 80) / 1000, UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Consignment:
     """What is to be sent now, one event or a batch. `n` tries were made before; all of it within `timeout_s`."""
 
@@ -96,7 +98,7 @@ class Consignment:
         return {name: value for name, value in self.letter.headers.items() if name.lower() not in proving}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
     """What came of a consignment. Code and text are None when it was delivered, and neither is somebody else's wording."""
 
