@@ -75,7 +75,13 @@ def a_consignment(
         body = b'{"object":"batch","events":[' + b",".join(item.rendered.body for item in items) + b"]}"
     proof = headers_of(credentials) if isinstance(credentials, NoCredentials | Basic) else {}
     signature = {"webhook-timestamp": "1795305600", "webhook-signature": "v1,c2lnbmF0dXJl"}
-    letter = Letter(body, {**USUAL_HEADERS, "webhook-id": webhook_id, **signature, **proof}, (), [item.rendered for item in items], None)
+    letter = Letter(
+        body,
+        {**USUAL_HEADERS, "webhook-id": webhook_id, **signature, **proof},
+        (),
+        [item.rendered for item in items],
+        None,
+    )
     return Consignment(
         tenant,
         ids.new(),
