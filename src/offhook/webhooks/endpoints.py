@@ -136,6 +136,8 @@ class Endpoints:
         changed += changed_settings(as_was, settings) + changed_proofs(before, proved.proofs)
         if not changed:
             return self._shown(tx, row)
+        if faults := proving.astray(row.url, new.get("url", row.url), before, sent):
+            raise Invalid(faults)
         if settings.unmasked - as_was.unmasked or (settings.unmasked and "url" in changed):
             self._check_unmasking()
         secret = row.secret if proved.proofs == before else proved.proofs.seal(self._vault, tx, row.id)

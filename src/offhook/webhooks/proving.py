@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from offhook.errors import Conflict, Fault, Invalid
 from offhook.outbound.identity import Identity, NotAnIdentity
@@ -99,6 +100,22 @@ def unfit(url: str, settings: EndpointSettings, proofs: Proofs) -> list[Fault]:
         detail = "A certificate is shown, and a CA believed, on https only. Give an https:// URL, or leave tls out."
         faults.append(Fault("tls", "needs_https", detail))
     return faults
+
+
+def astray(before: str, after: str, proofs: Proofs, sent: frozenset[str]) -> list[Fault]:
+    """A fault when the URL would take credentials to a host that their owner has not given them for."""
+    moved = _origin(before) != _origin(after)
+    if not moved or "authentication" in sent or isinstance(proofs.credentials, NoCredentials):
+        return []
+    detail = (
+        "The URL leads to another host, which would be shown the credentials. Send authentication with it, or null."
+    )
+    return [Fault("authentication", "needed_with_url", detail)]
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.netloc.lower()
 
 
 def _taken(param: str) -> Fault:
