@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
-from offhook import ids
 from offhook.bench import heap_store as heap
 from offhook.bench import store
 from offhook.bench.measure import Load, got, loaded
@@ -80,12 +78,11 @@ async def backlog(stage: Stage, rows: int) -> Backlog:
     base = stage.receiver_url.rsplit("/", 1)[0]
     endpoint = await stage.another(f"{base}/backlog", ["lead.accepted"])
     await loaded(stage, Load("warm", batch=1, connections=8, rate=50, seconds=2))
-    await stage.api.post(f"/v1/webhook-endpoints/{_shown(endpoint)}/pause", {})
-    await heap.heap_up(stage.database, endpoint, rows)
+    await heap.heap_up(stage.database, endpoint, rows, due_in=heap.NOT_YET)
     await store.tidy(stage.database)
     rss = {"before": round(stage.gauge.rss_mb(), 1)}
     await got(f"{_control(stage)}/forget")
-    await stage.api.post(f"/v1/webhook-endpoints/{_shown(endpoint)}/enable", {})
+    await heap.make_due(stage.database, endpoint)
     begun, fresh = time.perf_counter(), 50
     load = asyncio.create_task(loaded(stage, Load("fresh", batch=1, connections=8, rate=fresh, seconds=600, first=500)))
     while await heap.open_of(stage.database, endpoint) > fresh:
@@ -145,7 +142,3 @@ def _rounded(latency: Mapping[str, float]) -> dict[str, float]:
 def _control(stage: Stage) -> str:
     parts = urlsplit(stage.receiver_counts)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _shown(endpoint: UUID) -> str:
-    return ids.show("whe", endpoint)
