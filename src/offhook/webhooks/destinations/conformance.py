@@ -236,6 +236,8 @@ async def _send(stage: Stage, sent: Consignment) -> Told:
             told = await stage.destination.send(sent)
     except TimeoutError:
         raise AssertionError("it did not answer within its time-out") from None
+    except Exception as failure:
+        raise AssertionError(f"it raised {type(failure).__name__} instead of telling what happened") from failure
     assert len(told.timing_ms) == 5, "the timing has five parts: name, connection, TLS, first byte, total"
     assert told.timing_ms[-1] is not None, "the total was not measured"
     return told
