@@ -48,7 +48,7 @@ def codes(diagnosis: Diagnosis) -> list[str]:
 
 
 async def test_a_receiver_in_order_has_every_step_and_no_finding() -> None:
-    said = OK.replace(b"X-Seen", f"Date: {format_datetime(NOW, usegmt=True)}\r\nX-Seen".encode())
+    said = OK.replace(b"X-Seen", f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}\r\nX-Seen".encode())
     async with going(receiver="127.0.0.1") as outbound, receiving(answering(said), serving(ACME.pair(days=90))) as one:
         found = await look(outbound, at(one, "receiver.example"))
 
@@ -205,7 +205,7 @@ async def test_a_header_that_cannot_be_sent_is_a_finding() -> None:
 
 
 async def test_an_old_http_and_a_clock_that_is_off_are_told() -> None:
-    date = format_datetime(NOW + timedelta(minutes=10), usegmt=True)
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
     said = f"HTTP/1.0 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode()
     async with going() as outbound, receiving(answering(said)) as receiver:
         found = await look(outbound, at(receiver, scheme="http"), None)

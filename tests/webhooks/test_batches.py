@@ -166,7 +166,7 @@ async def test_a_member_that_died_is_replayed_and_flagged(room: Room, receiver: 
 
 async def replay(room: Room, shown: str) -> None:
 
-    await room.do(room.webhooks.deliveries.open_again, [ids.read("dlv", shown)], ENGINE)
+    await room.do(room.webhooks.deliveries.replay, ids.read("dlv", shown), ENGINE)
 
 
 async def test_a_batch_stays_one_when_its_owner_wants_none_any_more(

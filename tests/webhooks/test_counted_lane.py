@@ -15,7 +15,7 @@ async def test_an_endpoint_that_fails_opens_its_breaker_once(room: Room, receive
     await room.endpoint(receiver.url)
     before = counted("offhook_webhook_breakers_opened_total")
 
-    await room.happens(20)
+    await room.happens(6)
     await room.drain()
 
     assert counted("offhook_webhook_breakers_opened_total") - before == 1
