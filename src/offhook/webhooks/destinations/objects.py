@@ -94,10 +94,15 @@ def row_of(item: Item) -> dict[str, Any]:
     flat = {**told, "event_id": item.event_id, "subject_type": subject.get("type"), "subject_id": subject.get("id")}
     row: dict[str, Any] = {name: _text(flat.get(name)) for name in _TEXTS}
     row |= {name: _instant(flat.get(name)) for name in _INSTANTS}
-    row["sequence"] = flat["sequence"] if isinstance(flat.get("sequence"), int) else None
+    row["sequence"] = _whole(flat.get("sequence"))
     row["test"] = flat.get("test") is True
     row["event"] = item.rendered.body.decode()
     return row
+
+
+def _whole(value: object) -> int | None:
+    """A number that the column holds; True is none, whatever Python says."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63 else None
 
 
 def _text(value: object) -> str | None:
