@@ -136,7 +136,11 @@ async def loaded(stage: Stage, load: Load) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         *module("offhook.bench.load"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    told, _ = await process.communicate(orjson.dumps(asked))
+    try:
+        told, _ = await process.communicate(orjson.dumps(asked))
+    finally:
+        if process.returncode is None:  # nobody waits for its load any more
+            process.kill()
     if process.returncode:
         raise MeasureFailed("load_failed", f"The load generator ended with {process.returncode}.")
     found: dict[str, Any] = json.loads(told)
