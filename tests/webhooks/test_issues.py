@@ -2,21 +2,16 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
-from fastapi import FastAPI
 from tests.db.explaining import Explaining
 from tests.webhooks.conftest import Receiver, Room, Says
-from tests.webhooks.test_http import api, app, client, live_api
+from tests.webhooks.test_http import api, app, live_api
 
 from offhook import ids
-from offhook.db import Database, Tenant, Tx
-from offhook.events import Actor
-from offhook.http import Door
+from offhook.db import Tenant
 from offhook.webhooks import issue_store
-from offhook.webhooks.issues_http import issue_router
 
 __all__ = ["api", "app", "live_api"]
 PATH = "/v1/delivery-issues"
@@ -161,26 +156,18 @@ async def test_a_test_that_fails_is_no_issue(api: Any, room: Room, receiver: Rec
     assert await issues(api) == []
 
 
-async def test_a_replay_of_an_issue_is_of_its_endpoint_and_cause(
-    database: Database, room: Room, receiver: Receiver, client_of: Any, app: FastAPI
-) -> None:
-    asked: list[tuple[UUID, str, str]] = []
-
-    async def start(tx: Tx, endpoint: UUID, cause: str, actor: Actor) -> dict[str, Any]:
-        asked.append((endpoint, cause, actor.type))
-        return {"id": "job_x"}
-
+async def test_a_replay_of_an_issue_is_of_its_endpoint_and_cause(api: Any, room: Room, receiver: Receiver) -> None:
     receiver.says = [Says(410)]
     told = await room.endpoint(receiver.url)
     await fails(room)
-    app.include_router(issue_router(Door(database, room.vault), room.webhooks.endpoints, start))
-    api = await client(app, database, room.tenant, client_of, "webhooks:*")
     (one,) = await issues(api)
 
     replayed = await api.post(f"{PATH}/{one['id']}/replay")
 
-    assert (replayed.status, replayed.headers["location"], one["dead"]) == (202, "/v1/jobs/job_x", 1)
-    assert asked == [(told.id, "http_410", "api_key")]
+    assert (replayed.status, replayed.headers["location"]) == (202, f"/v1/replays/{replayed.json['id']}")
+    wanted = replayed.json["filter"]
+    assert (wanted["endpoint"], wanted["status"], wanted["cause"]) == (told.shown["id"], "dead", "http_410")
+    assert (replayed.json["total"], one["dead"]) == (1, 1)
 
 
 @pytest.mark.parametrize("verb", ["", "/resolve", "/ignore", "/reopen"])

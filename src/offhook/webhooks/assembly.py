@@ -107,7 +107,7 @@ class Webhooks:
         )
         api.include_router(deliveries_http.delivery_router(door, self.deliveries, self.endpoints))
         api.include_router(diagnosing_router(door, self.endpoints, self.diagnosing))
-        api.include_router(issue_router(door, self.endpoints, None))
+        api.include_router(issue_router(door, self.endpoints, self.replays.start_of_cause))
         api.include_router(egress_router(self._egress))
         api.include_router(resource_router(door, self._alerts))
         api.include_router(replays_http.replay_router(door, self.replays, self.endpoints))

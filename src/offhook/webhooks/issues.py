@@ -20,7 +20,7 @@ from offhook.webhooks.issue_store import IssueRow, Status
 
 Shown = dict[str, Any]
 StartReplay = Callable[[Tx, UUID, str, Actor], Awaitable[Shown]]
-"""Starts a replay of the dead letters of this endpoint that died of this cause; the job as `/v1/jobs/{id}` shows it."""
+"""Starts a replay of the dead letters of this endpoint that died of this cause; the replay as `/v1/replays/{id}` shows it."""
 
 
 async def find(tx: Tx, issue: UUID) -> Shown:

@@ -69,7 +69,7 @@ def _add_replay(api: APIRouter, door: Door, start: StartReplay) -> None:
     async def replay(id: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
         async def work(tx: Tx) -> Answer:
             job = await issues.replay(tx, _issue(id), Actor("api_key", ids.show("key", who.key_id)), start)
-            return Answer(202, job, {"Location": f"/v1/jobs/{job['id']}"})
+            return Answer(202, job, {"Location": f"/v1/replays/{job['id']}"})
 
         return await door.write(request, who, work)
 

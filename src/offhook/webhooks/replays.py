@@ -58,6 +58,12 @@ class Replays:
         await self._go_on(tx, replay)
         return shown(replay)
 
+    async def start_of_cause(self, tx: Tx, endpoint: UUID, cause: str, actor: Actor) -> Shown:
+        """Replay the dead letters of this endpoint whose last try failed so."""
+        return await self.start(
+            tx, Asked(verb="replay", filter=Filter(endpoint=endpoint, status="dead", cause=cause)), actor
+        )
+
     async def preview(self, tx: Tx, asked: Asked) -> Shown:
         """What `start` would do, as far as can be counted in a moment; nothing is done. Raises Invalid."""
         _, counted = await self._planned(tx, asked, ENGINE)
