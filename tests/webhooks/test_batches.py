@@ -60,6 +60,17 @@ async def test_no_batch_is_larger_than_its_owner_wants(worker: Room, receiver: R
     assert len({event for some in events for event in some}) == 95
 
 
+async def test_a_batch_that_fails_is_one_failure_of_its_endpoint(worker: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(500)]
+    told = await worker.endpoint(receiver.url, batch={"max_events": 20, "max_wait_ms": 0})
+    await worker.happens(20)
+
+    await worker.drain()
+
+    shown = await worker.do(worker.webhooks.endpoints.find, told.id)
+    assert (shown["failures_in_row"], shown["status"]) == (1, "active")
+
+
 @pytest.mark.parametrize("another_process", [False, True])
 async def test_a_batch_that_failed_goes_again_under_its_id_with_the_same_bytes(
     room: Room, worker: Room, receiver: Receiver, clock: Any, another_process: bool

@@ -59,8 +59,12 @@ class Endings:
     async def _judge(self, tx: Tx, results: Sequence[Result]) -> list[Fact]:
         tries = defaultdict(list)
         unwanted: dict[UUID, str] = {}
+        batches: set[UUID] = set()
         for result in results:
-            if result.tried:
+            batch = result.parcel.batch
+            if result.tried and batch not in batches:  # a batch is one request, however many events are in it
+                if batch is not None:
+                    batches.add(batch)
                 tries[result.parcel.endpoint].append((result.tried.at, result.tried.succeeded))
             if result.disables:
                 unwanted[result.parcel.endpoint] = result.disables
