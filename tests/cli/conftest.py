@@ -98,12 +98,12 @@ def lives(process: psutil.Process) -> bool:
     return False
 
 
-def until(holds: Callable[[], bool], what: str, *, look_s: float = 0.02) -> None:
-    """Return once it holds; fail when it does not in time. Between two looks `look_s` pass."""
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Return once it holds; fail when it does not in time."""
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(look_s)
+        time.sleep(0.02)
 
 
 @contextmanager
