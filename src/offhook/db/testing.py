@@ -7,6 +7,8 @@ one per process. The databases belong to the role `offhook`, as an installation'
 import asyncio
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,14 @@ from offhook.db.embedded import EmbeddedPostgres
 from offhook.db.migrating import migrate
 
 _OWNER = "offhook"
+_MEMORY, _ROOM = Path("/dev/shm"), 4 * 2**30  # noqa: S108  # a directory of a random name is made in it
+# A test needs today and, at midnight, tomorrow. A copy is one of files, and the other days are half of all files.
+_FEW_DAYS: LiteralString = """
+do $$ declare day regclass; begin
+  for day in select inhrelid from pg_inherits join pg_class on oid = inhrelid
+    where relkind = 'r' and right(relname, 8) > to_char(now() at time zone 'UTC' + interval '1 day', 'YYYYMMDD')
+  loop execute format('drop table %s', day); end loop;
+end $$"""
 
 
 @contextmanager
@@ -29,16 +39,27 @@ def running_server(scratch: Path) -> Iterator[str]:
     if named := os.environ.get("OFFHOOK_TEST_DATABASE_URL"):
         yield named
         return
-    server = EmbeddedPostgres(scratch, shared_buffers="64MB", durable=False)
-    asyncio.run(server.start())
-    try:
-        yield server.admin_url
-    finally:
-        asyncio.run(server.stop())
+    with _quick_directory(scratch) as directory:
+        server = EmbeddedPostgres(directory, shared_buffers="64MB", durable=False)
+        asyncio.run(server.start())
+        try:
+            yield server.admin_url
+        finally:
+            asyncio.run(server.stop())
+
+
+@contextmanager
+def _quick_directory(scratch: Path) -> Iterator[Path]:
+    """In memory where there is room: to a disk, a suite's thousands of copies are a load that it stalls under."""
+    if not (_MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM and os.access(_MEMORY, os.W_OK)):
+        yield scratch
+        return
+    with tempfile.TemporaryDirectory(prefix="offhook-test-", dir=_MEMORY, ignore_cleanup_errors=True) as directory:
+        yield Path(directory, "data")
 
 
 class Template:
-    """A migrated, empty database, and copies of it. A copy takes some 50 ms."""
+    """A migrated, empty database, and copies of it. A copy takes some 20 ms."""
 
     def __init__(self, admin_url: str) -> None:
         self._admin_url = admin_url
@@ -50,6 +71,8 @@ class Template:
             self._make_owner()
             self._execute("create database {name} owner {owner}", self._name)
             migrate(self._url(self._name))
+            with psycopg.connect(self._url(self._name), autocommit=True) as owner:
+                owner.execute(_FEW_DAYS)
         finally:
             self._admin.execute("select pg_advisory_unlock(hashtext('offhook.testing'))")
 
