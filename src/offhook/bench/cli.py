@@ -53,6 +53,14 @@ def pipeline(
 
 
 @app.command()
+def births(
+    seconds: Seconds = 8, topology: Processes = "up", as_json: Json = False, as_markdown: Markdown = False
+) -> None:
+    """From the event to its recorded deliveries: to one endpoint and to three, at full speed; and at 1,000 events a second."""
+    _run(_births(seconds), [topology], as_json, as_markdown)
+
+
+@app.command()
 def neighbours(
     seconds: Seconds = 20,
     topology: Processes = "up",
@@ -80,7 +88,7 @@ def backlog(
 @app.command("all")
 def all_(seconds: Seconds = 8, as_json: Json = False, as_markdown: Markdown = False) -> None:
     """Everything, on one process and on two."""
-    _run([*_ingest(seconds), *_pipeline(seconds)], ["up", "split"], as_json, as_markdown)
+    _run([*_ingest(seconds), *_pipeline(seconds), *_births(seconds)], ["up", "split"], as_json, as_markdown)
 
 
 def _tell(topology: str, act: Callable[[Stage], Awaitable[Shown]]) -> None:
@@ -115,13 +123,23 @@ def _pipeline(seconds: float) -> list[Load]:
     ]
 
 
+def _births(seconds: float) -> list[Load]:
+    return [
+        Load("births-fixed", rate=FIXED_EVENTS_PER_S, seconds=seconds, born=True),
+        Load("births-full", seconds=seconds, born=True),
+        Load("births-full-3", seconds=seconds, born=True, fan_out=3),
+    ]
+
+
 def _run(loads: Sequence[Load], topologies: Sequence[str], as_json: bool, as_markdown: bool) -> None:
     console = Console(highlight=False, width=200)
     described: dict[str, Any] = {}
     runs: list[Figures] = []
     for topology in topologies:
-        described, found = run(_measured(loads, _topology(topology)))
-        runs += found
+        for born in (False, True):
+            if together := [load for load in loads if load.born is born]:
+                described, found = run(_measured(together, _topology(topology), births=born))
+                runs += found
     if as_json:
         typer.echo(json.dumps(report.as_object(described, runs), indent=2))
     elif as_markdown:
@@ -130,7 +148,7 @@ def _run(loads: Sequence[Load], topologies: Sequence[str], as_json: bool, as_mar
         report.show(console, described, runs)
 
 
-async def _measured(loads: Sequence[Load], topology: Topology) -> tuple[dict[str, Any], list[Figures]]:
-    async with built(topology) as stage:
+async def _measured(loads: Sequence[Load], topology: Topology, *, births: bool) -> tuple[dict[str, Any], list[Figures]]:
+    async with built(topology, births=births) as stage:
         runs = [await measure(stage, load) for load in loads]
         return machine.described(await store.settings(stage.database)), runs

@@ -34,7 +34,8 @@ class MeasureFailed(OffhookError):
 class Load:
     """What is sent: `batch` leads per request, `rate` leads per second (0: as fast as they are taken); what the endpoint hears.
 
-    The leads are those from the `first` to the `most`-th: no number may come twice.
+    The leads are those from the `first` to the `most`-th: no number may come twice. `born`: no leads are sent, but `rate`
+    events a second are born in the house. `fan_out` endpoints hear each of them.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Load:
     first: int = 0
     most: int = 30_000
     hears: Sequence[str] = ("*",)
+    born: bool = False
+    fan_out: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ async def measure(stage: Stage, load: Load) -> Figures:
     Raises MeasureFailed when the load fails or deliveries stay open.
     """
     await stage.hear(load.hears)
+    for n in range(1, load.fan_out):
+        await stage.another(f"{stage.receiver_url}/{n}", load.hears)
     await loaded(stage, replace(load, seconds=_WARM_S))
     await _drained(stage)
     await stage.empty()
@@ -132,6 +137,8 @@ async def got(url: str) -> str:
 
 async def loaded(stage: Stage, load: Load) -> dict[str, Any]:
     """Run the load; what its generator tells. Raises MeasureFailed."""
+    if load.born:
+        return _as_of_leads(json.loads(await got(f"{stage.births_url}?seconds={load.seconds}&rate={load.rate}")))
     asked = {**asdict(load), "port": stage.port, "key": stage.key, "run": f"{load.name}-{time.time_ns():x}"}
     process = await asyncio.create_subprocess_exec(
         *module("offhook.bench.load"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -145,6 +152,11 @@ async def loaded(stage: Stage, load: Load) -> dict[str, Any]:
         raise MeasureFailed("load_failed", f"The load generator ended with {process.returncode}.")
     found: dict[str, Any] = json.loads(told)
     return found
+
+
+def _as_of_leads(born: dict[str, Any]) -> dict[str, Any]:
+    """What was born, told as the generator of leads tells it."""
+    return {**born, "leads": born["events"], "statuses": {}, "response_ms": born["commit_ms"]}
 
 
 async def _drained(stage: Stage) -> None:

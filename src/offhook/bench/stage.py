@@ -39,6 +39,8 @@ class Stage:
     metrics_url: str
     receiver_url: str
     receiver_counts: str
+    births_url: str
+    """Where events are born by the asking; empty where they are born of leads."""
     idle_rss_mb: float
 
     async def empty(self) -> None:
@@ -56,17 +58,24 @@ class Stage:
 
 
 @asynccontextmanager
-async def built(topology: Topology) -> AsyncIterator[Stage]:
-    """The stage, on loopback only; everything that was started has ended afterwards."""
+async def built(topology: Topology, *, births: bool = False) -> AsyncIterator[Stage]:
+    """The stage, on loopback only; everything that was started has ended afterwards.
+
+    With `births`, events are born in a process of their own, which sends as well (`up`) or leaves it to a worker (`split`).
+    """
     async with AsyncExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="offhook-bench-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         data = scratch / "data"
-        servers = await stack.enter_async_context(_up(scratch, data) if topology == "up" else _split(scratch, data))
+        if births:
+            started = _births(scratch, data, sends=topology == "up")
+        else:
+            started = _up(scratch, data) if topology == "up" else _split(scratch, data)
+        servers = await stack.enter_async_context(started)
         gauge = Gauge([part.pid for part in servers.parts], data)
         idle_rss_mb = gauge.rss_mb()
         receiver_url, counts_url = await stack.enter_async_context(_receiver(scratch))
-        api = await stack.enter_async_context(Api(f"http://127.0.0.1:{servers.port}", _test_key(data)))
+        api = await stack.enter_async_context(Api(f"http://127.0.0.1:{servers.port}", _credentials(data)["test_key"]))
         endpoint = await api.post("/v1/webhook-endpoints", {"url": receiver_url, "events": ["*"], "activate": True})
         key = await _prepared(api)
         database = await psycopg.AsyncConnection.connect(
@@ -84,6 +93,7 @@ async def built(topology: Topology) -> AsyncIterator[Stage]:
             servers.metrics_url,
             receiver_url,
             counts_url,
+            servers.births_url,
             idle_rss_mb,
         )
         await stage.empty()
@@ -92,11 +102,12 @@ async def built(topology: Topology) -> AsyncIterator[Stage]:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Our processes, the port of the API, and where the process that sends tells its metrics."""
+    """Our processes that are measured, the port of the API, and where the process that sends tells its metrics."""
 
     parts: list[Part]
     port: int
     metrics_url: str
+    births_url: str = ""
 
 
 @asynccontextmanager
@@ -105,34 +116,67 @@ async def _up(scratch: Path, data: Path) -> AsyncIterator[Servers]:
     command = offhook("up", "--port", str(port), "--data-dir", str(data))
     hub = Part("offhook up", command, scratch / "up.log", QUIET)
     url = f"http://127.0.0.1:{port}"
-    try:
-        await hub.start(f"{url}/readyz")
+    async with _running(hub, f"{url}/readyz"):
         yield Servers([hub], port, f"{url}/metrics")
-    finally:
-        await hub.stop()
 
 
 @asynccontextmanager
 async def _split(scratch: Path, data: Path) -> AsyncIterator[Servers]:
-    # `up` makes the database, the key ring and the workspace; then its halves take over.
+    async with _database(scratch, data) as environment, AsyncExitStack() as stack:
+        port, watched = free_port(), free_port()
+        api = Part("offhook api", offhook("api", "--port", str(port)), scratch / "api.log", environment)
+        await stack.enter_async_context(_running(api, f"http://127.0.0.1:{port}/readyz"))
+        worker = await stack.enter_async_context(_worker(scratch, environment, watched))
+        yield Servers([api, worker], port, f"http://127.0.0.1:{watched}/metrics")
+
+
+@asynccontextmanager
+async def _births(scratch: Path, data: Path, *, sends: bool) -> AsyncIterator[Servers]:
+    async with _database(scratch, data) as environment, AsyncExitStack() as stack:
+        port, asked, watched = free_port(), free_port(), free_port()
+        api = Part("offhook api", offhook("api", "--port", str(port)), scratch / "api.log", environment)
+        await stack.enter_async_context(_running(api, f"http://127.0.0.1:{port}/readyz"))
+        command = module(
+            "offhook.bench.births", "--port", str(asked), "--workspace", _credentials(data)["workspace_id"]
+        )
+        births = Part("births", [*command, *(["--sends"] if sends else [])], scratch / "births.log", environment)
+        url = f"http://127.0.0.1:{asked}"
+        await stack.enter_async_context(_running(births, url))
+        parts = [births]
+        if not sends:
+            parts.append(await stack.enter_async_context(_worker(scratch, environment, watched)))
+        yield Servers(parts, port, f"{url}/metrics" if sends else f"http://127.0.0.1:{watched}/metrics", f"{url}/born")
+
+
+@asynccontextmanager
+async def _database(scratch: Path, data: Path) -> AsyncIterator[dict[str, str]]:
+    """A database with its workspace, running; what a process needs to work on it."""
+    # `up` makes the database, the key ring and the workspace; then others take over.
     async with _up(scratch, data):
         pass
     postgres = EmbeddedPostgres(data)
     await postgres.start()
-    port, watched = free_port(), free_port()
-    environment = {**QUIET, "OFFHOOK_DATABASE_URL": postgres.url, "OFFHOOK_DATA_DIR": str(data)}
-    api = Part("offhook api", offhook("api", "--port", str(port)), scratch / "api.log", environment)
-    worker = Part(
-        "offhook worker", offhook("worker", "--metrics-port", str(watched)), scratch / "worker.log", environment
-    )
     try:
-        await api.start(f"http://127.0.0.1:{port}/readyz")
-        await worker.start(f"http://127.0.0.1:{watched}/readyz")
-        yield Servers([api, worker], port, f"http://127.0.0.1:{watched}/metrics")
+        yield {**QUIET, "OFFHOOK_DATABASE_URL": postgres.url, "OFFHOOK_DATA_DIR": str(data)}
     finally:
-        await api.stop()
-        await worker.stop()
         await postgres.stop()
+
+
+@asynccontextmanager
+async def _worker(scratch: Path, environment: dict[str, str], watched: int) -> AsyncIterator[Part]:
+    command = offhook("worker", "--metrics-port", str(watched))
+    worker = Part("offhook worker", command, scratch / "worker.log", environment)
+    async with _running(worker, f"http://127.0.0.1:{watched}/readyz"):
+        yield worker
+
+
+@asynccontextmanager
+async def _running(part: Part, ready_url: str) -> AsyncIterator[Part]:
+    try:
+        await part.start(ready_url)
+        yield part
+    finally:
+        await part.stop()
 
 
 @asynccontextmanager
@@ -156,5 +200,6 @@ async def _prepared(api: Api) -> str:
     return str((await api.post("/v1/api-keys", wanted))["key"])
 
 
-def _test_key(data: Path) -> str:
-    return str(json.loads((data / "credentials.json").read_text())["test_key"])
+def _credentials(data: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads((data / "credentials.json").read_text())
+    return found
