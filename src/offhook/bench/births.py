@@ -24,7 +24,7 @@ from offhook.db import Tenant
 from offhook.demo import Exchange, Listener
 from offhook.events.catalogue.contexts import VISITOR, call, lead
 from offhook.events.catalogue.leads import LeadQualified
-from offhook.events.fact import Fact, Story
+from offhook.events import Fact, Story
 from offhook.serve import living_in
 from offhook.settings import load
 from offhook.wiring import House
