@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.outbound.receivers import OK, answering, going_out, names, receiving
 
 from offhook.outbound import AddressFine, Answer, NameUnknown, NoAnswer, Outbound, Reach, Request, UrlRefused
-from offhook.outbound.exchange import BODY_CAP, Forbidden
-from offhook.outbound.lanes import open_socket
+from offhook.outbound.lanes import Forbidden, open_socket
 from offhook.outbound.reach import AddressRefused, judge_url
+from offhook.outbound.wire import BODY_CAP
 
 PUBLIC = Reach(plain_http_loopback=False, allowed_networks=())
 LOOPBACK = Reach(plain_http_loopback=True, allowed_networks=())
@@ -30,8 +30,8 @@ async def outbound() -> AsyncIterator[Outbound]:
         yield outbound
 
 
-async def post(outbound: Outbound, url: str, reach: Reach = LOOPBACK, *, timed: bool = False) -> Answer:
-    answer = await outbound.post(url, b"{}", {"X-A": "b"}, timeout_s=2, reach=reach, timed=timed)
+async def post(outbound: Outbound, url: str, reach: Reach = LOOPBACK) -> Answer:
+    answer = await outbound.post(url, b"{}", {"X-A": "b"}, timeout_s=2, reach=reach)
     assert isinstance(answer, Answer)
     return answer
 
@@ -113,10 +113,10 @@ async def test_a_connection_kept_for_one_reach_never_serves_another(outbound: Ou
     assert refused.code == "refused_url"
 
 
-async def test_posts_to_one_receiver_share_a_connection_timed_or_not(outbound: Outbound) -> None:
+async def test_posts_to_one_receiver_share_a_connection(outbound: Outbound) -> None:
     async with receiving(answering(OK)) as receiver:
-        for timed in (False, True, False):
-            await post(outbound, receiver.url, timed=timed)
+        for _ in range(3):
+            await post(outbound, receiver.url)
 
     assert (receiver.connections, len(receiver.requests)) == (1, 3)
 
@@ -267,19 +267,18 @@ async def test_a_self_signed_receiver_is_not_trusted(outbound: Outbound, tmp_pat
     assert receiver.requests == []
 
 
-async def test_a_timed_request_splits_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_request_splits_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tls, certificate = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     async with going_out(names(receiver="127.0.0.1")) as outbound, receiving(answering(OK), tls) as receiver:
         url = f"https://receiver.example:{receiver.port}/"
-        new, kept, untimed = [(await post(outbound, url, timed=timed)).timing_ms for timed in (True, True, False)]
+        new, kept = [(await post(outbound, url)).timing_ms for _ in range(2)]
 
     assert new.dns
     assert new.connect
     assert new.tls
     assert new.dns + new.connect + new.tls < (new.first_byte or 0) < new.total
     assert (kept.dns, kept.connect, kept.tls) == (0.0, 0.0, 0.0)
-    assert (untimed.dns, untimed.connect, untimed.tls) == (None, None, None)
 
 
 def test_nothing_secret_stands_in_a_repr() -> None:

@@ -20,7 +20,7 @@ from offhook.webhooks.schedule import (
     next_try,
 )
 
-TIMING = Timing(None, None, None, None, 1.0)
+TIMING = Timing(0.0, 0.0, 0.0, None, 1.0)
 
 
 class Loaded(random.Random):

@@ -28,7 +28,7 @@ from offhook.webhooks.schedule import (
 
 START = datetime(2026, 11, 21, 9, tzinfo=UTC)
 DAY, HOUR, MINUTE, SECOND, NOTHING = (timedelta(seconds=seconds) for seconds in (86_400, 3_600, 60, 1, 0))
-TIMING = Timing(None, None, None, None, 1.0)
+TIMING = Timing(0.0, 0.0, 0.0, None, 1.0)
 
 dice = st.integers().map(random.Random)
 waits = st.timedeltas(NOTHING, timedelta(days=3))

@@ -23,7 +23,7 @@ LOOPBACK = Reach(plain_http_loopback=True, allowed_networks=())
 TENANT = Tenant(ids.new(), "sandbox")
 ENDPOINT = ids.new()
 LIFE_S = 3600
-TIMING = Timing(None, None, None, None, 0.0)
+TIMING = Timing(0.0, 0.0, 0.0, None, 0.0)
 
 
 class Clock:

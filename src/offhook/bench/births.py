@@ -22,9 +22,9 @@ import uvloop
 from offhook import ids, metrics
 from offhook.db import Tenant
 from offhook.demo import Exchange, Listener
+from offhook.events import Fact, Story
 from offhook.events.catalogue.contexts import VISITOR, call, lead
 from offhook.events.catalogue.leads import LeadQualified
-from offhook.events import Fact, Story
 from offhook.serve import living_in
 from offhook.settings import load
 from offhook.wiring import House

@@ -6,8 +6,7 @@ most the time-out and 16 KB, however slowly or endlessly it answers. No failure 
 came back is an `Answer`, what did not is a `NoAnswer` with a stable code.
 
 Redirects are never followed, cookies never kept, bodies never unpacked. Connections are kept alive and never shared
-between two reaches or two identities. Nothing is sent twice, save that aiohttp repeats an idempotent method (POST is
-none) when a kept connection turns out to be closed.
+between two reaches or two identities. Nothing is sent twice, whatever a kept connection turns out to be.
 
 Open hallways beside this door: `identity` has `Identity`, a client certificate and a receiver's own CA, and the
 `NotAnIdentity` that parsing one may raise; `diagnose` tells what stands between us and a receiver.

@@ -32,14 +32,13 @@ class Request:
 class Timing(NamedTuple):
     """Milliseconds. `first_byte` and `total` count from the start; `dns`, `connect` and `tls` are durations.
 
-    A phase that was not needed (a kept connection, a cached name, plain HTTP) took 0.0; None: nobody measured it.
-    `first_byte` is when the answer's head was complete; None: it never was. The wait for another request's look-up
-    of the same name counts as `connect`.
+    A phase that was not needed (a kept connection, a cached name, plain HTTP) took 0.0. `first_byte` is when the
+    answer's head was complete; None: it never was.
     """
 
-    dns: float | None
-    connect: float | None
-    tls: float | None
+    dns: float
+    connect: float
+    tls: float
     first_byte: float | None
     total: float
 

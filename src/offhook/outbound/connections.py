@@ -3,18 +3,16 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import lru_cache, partial
 from ipaddress import ip_address
 
-from yarl import URL
-
 from offhook.outbound.answer import Answer, NoAnswer, Request
-from offhook.outbound.exchange import exchange
+from offhook.outbound.exchange import Way, exchange
 from offhook.outbound.identity import Identity, NotAnIdentity
 from offhook.outbound.lanes import LANES_OF_IDENTITIES, IdentityLanes, Lane
+from offhook.outbound.names import Names
 from offhook.outbound.reach import (
     Address,
     AddressFine,
@@ -26,11 +24,10 @@ from offhook.outbound.reach import (
     judge_address,
     judge_url,
 )
-from offhook.outbound.stopwatch import Stopwatch, Trust, current
+from offhook.outbound.stopwatch import Stopwatch
 
 _LOOK_UP_S = 5.0
 _LANES_KEPT = 10_000
-_UNSEEN_S = 0.05
 _LOOK_UPS_AT_ONCE = 64  # a hanging name server holds a thread for seconds; the neighbours need others
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # a name's addresses; raises OSError when there are none to be had
@@ -43,12 +40,13 @@ class Outbound:
         """Names are looked up by `resolve`, or by the system when None. Connections of so many `identities` are kept."""
         self._threads = ThreadPoolExecutor(_LOOK_UPS_AT_ONCE, thread_name_prefix="look-up")
         self._resolve = resolve or self._ask_system
-        self._trust = Trust(ssl.PROTOCOL_TLS_CLIENT)
+        self._trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._trust.load_default_certs()
         self._lanes: dict[tuple[Reach, bool], Lane] = {}
-        self._identities = IdentityLanes(self.look_up, identities)
+        self._names = Names(self.look_up)
+        self._identities = IdentityLanes(self._names, identities)
         self._judged = lru_cache(_LANES_KEPT)(judge_url)
-        self._lane_to = lru_cache(_LANES_KEPT)(self._find_lane)  # judging a URL costs more than signing its body
+        self._way_to = lru_cache(_LANES_KEPT)(self._find_way)  # judging a URL costs more than signing its body
 
     async def post(
         self,
@@ -59,26 +57,22 @@ class Outbound:
         timeout_s: float,
         reach: Reach,
         identity: Identity | None = None,
-        timed: bool = False,
     ) -> Answer | NoAnswer:
-        """POST `body`, at most once. `timed` also splits the time into name, connection and TLS, which costs CPU."""
-        request = Request("POST", url, body, headers, timeout_s)
-        return await self.send(request, reach, identity=identity, timed=timed)
+        """POST `body`, at most once."""
+        return await self.send(Request("POST", url, body, headers, timeout_s), reach, identity=identity)
 
-    async def send(
-        self, request: Request, reach: Reach, *, identity: Identity | None = None, timed: bool = False
-    ) -> Answer | NoAnswer:
+    async def send(self, request: Request, reach: Reach, *, identity: Identity | None = None) -> Answer | NoAnswer:
         """Send the request and read its answer. Raises ValueError for a header that holds a line break.
 
         With an `identity`, only by HTTPS, and on connections that nobody else uses.
         """
-        watch = Stopwatch(timed)
+        watch = Stopwatch()
         if identity is not None:
             return await self._send_as(identity, request, reach, watch)
-        way = self._lane_to(request.url, reach)
+        way = self._way_to(request.url, reach)
         if isinstance(way, UrlRefused):
             return NoAnswer("refused_url", way.why, watch.reading())
-        return await _exchange(way[1], _aimed(way[0], request), request, watch)
+        return await exchange(way, request, watch)
 
     async def _send_as(self, identity: Identity, request: Request, reach: Reach, watch: Stopwatch) -> Answer | NoAnswer:
         fine = self._judged(request.url, reach)
@@ -88,7 +82,7 @@ class Outbound:
             return NoAnswer("refused_url", "a client certificate or a CA of its own needs https://", watch.reading())
         try:
             async with self._identities.taken(reach, identity, within_s=request.timeout_s) as lane:
-                return await _exchange(lane, _aimed(fine.url, request), _rest_of(request, watch), watch)
+                return await exchange(Way.to(fine.url, lane), request, watch)
         except TimeoutError:
             return NoAnswer("connect_timeout", "the CAs of the system were not loaded in time", watch.reading())
         except NotAnIdentity as why:
@@ -113,23 +107,24 @@ class Outbound:
         for lane in self._lanes.values():
             await lane.close()
         await self._identities.close()
+        await self._names.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _find_lane(self, url: str, reach: Reach) -> "tuple[URL, Lane] | UrlRefused":
+    def _find_way(self, url: str, reach: Reach) -> Way | UrlRefused:
         fine = judge_url(url, reach)
         if isinstance(fine, UrlRefused):
             return fine
         key = (reach, fine.plain)  # HTTP and HTTPS apart: the guard at the socket sees an address, not a scheme
         if key not in self._lanes:
-            self._lanes[key] = Lane(*key, self.look_up, self._trust)
-        return fine.url, self._lanes[key]
+            self._lanes[key] = Lane(*key, self._names, self._trust)
+        return Way.to(fine.url, self._lanes[key])
 
     async def look_up(self, host: str) -> list[Address]:
         """Every address of this name, none of them judged. Raises OSError when there is none within five seconds."""
         try:
             async with asyncio.timeout(_LOOK_UP_S):
                 found = await self._resolve(host)
-        except TimeoutError:  # aiohttp would take it for one of the connection
+        except TimeoutError:  # else it would pass for one of the connection
             raise socket.gaierror(socket.EAI_AGAIN, "the look-up took too long") from None
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
@@ -139,27 +134,3 @@ class Outbound:
         ask = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         return [str(where[0]) for *_, where in found]
-
-
-def _aimed(url: URL, request: Request) -> URL:
-    """The judged URL, with the request's own path where it has one. Scheme, host and port are those that were judged."""
-    return url if request.path is None else url.with_path(request.path, encoded=True)
-
-
-def _rest_of(request: Request, watch: Stopwatch) -> Request:
-    """What is left of its time after the identity was loaded, which took none when its lane was there."""
-    gone_s = watch.reading().total / 1000
-    return request if gone_s < _UNSEEN_S else replace(request, timeout_s=max(request.timeout_s - gone_s, _UNSEEN_S))
-
-
-def _exchange(lane: Lane, url: URL, request: Request, watch: Stopwatch) -> Coroutine[None, None, Answer | NoAnswer]:
-    # No coroutine around another: this is the hot path.
-    return _exchange_timed(lane, url, request, watch) if watch.timed else exchange(lane.quick, url, request, watch)
-
-
-async def _exchange_timed(lane: Lane, url: URL, request: Request, watch: Stopwatch) -> Answer | NoAnswer:
-    mark = current.set(watch)
-    try:
-        return await exchange(lane.timed, url, request, watch)
-    finally:
-        current.reset(mark)

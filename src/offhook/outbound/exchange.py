@@ -1,112 +1,75 @@
-"""One request on one session: from the first byte sent to an Answer or a NoAnswer. Reads no more than the caps."""
+"""One request on its way: written, sent on a connection of its lane, answered or lost."""
 
-import re
-import ssl
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from time import perf_counter
 
-import aiohttp
 from yarl import URL
 
-from offhook.outbound.answer import Answer, Lost, NoAnswer, Request
+from offhook.outbound.answer import Answer, NoAnswer, Request
+from offhook.outbound.lanes import Lane
 from offhook.outbound.stopwatch import Stopwatch
+from offhook.outbound.wire import Broken
 
-BODY_CAP = 16_384
-_HEADER_COUNT_CAP, _HEADER_CHARS_CAP = 64, 8_192
-_CONNECT_S = 5.0
-_USUAL = (aiohttp.HttpVersion11,)
-_REFUSALS = re.compile(
-    "ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)"
-    "|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)$"
-)
+_BODIED = frozenset({"POST", "PUT", "PATCH"})
+_DEFAULTS = {"user-agent": "Offhook", "accept": "*/*", "accept-encoding": "identity"}
 
 
-class Forbidden(OSError):
-    """Raised at connect, when an address is out of reach. Its `str` never tells which."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a judged URL leads: the lane, the origin, and what the head of a request says of them."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__("address refused")
-        self.why = why
+    lane: Lane
+    url: URL = field(repr=False)
+    host: str
+    port: int
+    named: str
+    """As the `Host` header names it."""
+
+    @classmethod
+    def to(cls, url: URL, lane: Lane) -> "Way":
+        host, port = url.raw_host or "", url.port or 443
+        shown = f"[{host}]" if ":" in host else host
+        return cls(lane, url, host, port, shown if url.is_default_port() else f"{shown}:{port}")
+
+    def message(self, request: Request) -> bytes:
+        """The request as it is sent. Raises ValueError for a header that holds a line break."""
+        path = self.url.raw_path_qs if request.path is None else request.path
+        lines = [f"{request.method} {path} HTTP/1.1", f"Host: {self.named}"]
+        lines += [f"{name}: {value}" for name, value in _completed(request).items()]
+        head = "\r\n".join(lines)
+        if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+            raise ValueError("a header must not hold a line break")
+        return head.encode() + b"\r\n\r\n" + request.body
 
 
-async def exchange(session: aiohttp.ClientSession, url: URL, request: Request, watch: Stopwatch) -> Answer | NoAnswer:
+def _completed(request: Request) -> Mapping[str, str]:
+    """The headers, with those that every request bears."""
+    named = {name.lower() for name in request.headers}
+    headers = {name: value for name, value in _DEFAULTS.items() if name not in named}
+    headers.update(request.headers)
+    if request.body and "content-type" not in named:
+        headers["content-type"] = "application/octet-stream"
+    if (request.body or request.method in _BODIED) and "content-length" not in named:
+        headers["content-length"] = str(len(request.body))
+    return headers
+
+
+async def exchange(way: Way, request: Request, watch: Stopwatch) -> Answer | NoAnswer:
+    """Send it at most once. No failure of the network is an exception; raises ValueError as `Way.message` does."""
+    message = way.message(request)
     try:
-        response = await session.request(
-            request.method,
-            url,
-            data=request.body or None,
-            headers=request.headers,
-            timeout=_limits(request.timeout_s),
-            allow_redirects=False,
-        )
-        watch.head = perf_counter()
-        try:
-            body, truncated = await _read(response.content)
-        finally:
-            if not response.closed:  # an answer read to its end has given its connection back by then
-                response.close()
-        answer = Answer(response.status, _kept(response.headers), body, truncated, watch.reading())
-        return answer if response.version in _USUAL else replace(answer, version=_shown(response.version))
-    except (aiohttp.ClientError, OSError) as error:
-        return NoAnswer(*_tell(error), watch.reading())
+        wire = way.lane.idle(way.host, way.port)
+        if wire is None:
+            wire = await way.lane.opened(way.host, way.port, _left(request, watch), watch)
+        reply = await wire.ask(message, _left(request, watch), bodiless=request.method == "HEAD")
+    except Broken as broken:
+        return NoAnswer(broken.code, broken.text, watch.reading())
+    way.lane.keep(way.host, way.port, wire)
+    watch.head = reply.head_at
+    return Answer(reply.status, reply.headers, reply.body, reply.truncated, watch.reading(), reply.version)
 
 
-@lru_cache(64)
-def _limits(timeout_s: float) -> aiohttp.ClientTimeout:
-    # Connecting gets at most half, so that "never sent" and "never answered" can be told apart.
-    return aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s / 2, _CONNECT_S), ceil_threshold=3600)
-
-
-async def _read(content: aiohttp.StreamReader) -> tuple[bytes, bool]:
-    body = b""
-    while len(body) <= BODY_CAP and not content.at_eof():
-        body += await content.read(BODY_CAP + 1 - len(body))
-    return body[:BODY_CAP], len(body) > BODY_CAP
-
-
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    kept: dict[str, str] = {}
-    room = _HEADER_CHARS_CAP
-    for name, value in headers.items():
-        room -= len(name) + len(value)
-        if room < 0 or len(kept) == _HEADER_COUNT_CAP:
-            break
-        kept.setdefault(name.lower(), value)
-    return kept
-
-
-def _shown(version: aiohttp.HttpVersion | None) -> str:
-    return f"{version.major}.{version.minor}" if version else "0.9"
-
-
-def is_refusal_of_client(error: ssl.SSLError) -> bool:
-    """Whether the receiver ended the handshake over our certificate. In TLS 1.3 that comes after we began to send."""
-    return _REFUSALS.search(reason_of(error)) is not None
-
-
-def reason_of(error: ssl.SSLError) -> str:
-    return getattr(error, "reason", None) or ""  # one that OpenSSL did not raise has none
-
-
-def _tell(error: aiohttp.ClientError | OSError) -> tuple[Lost, str]:
-    match error:
-        case aiohttp.ClientSSLError():
-            return "tls", "no trusted TLS connection: the certificate or the protocol was not accepted"
-        case aiohttp.ClientOSError(__cause__=ssl.SSLError() as alert) if is_refusal_of_client(alert):
-            return "tls", "the receiver wants a client certificate, or did not accept ours"
-        case aiohttp.ClientConnectorError(os_error=Forbidden(why=why)):  # of a look-up too
-            return "refused_address", why
-        case aiohttp.ClientConnectorDNSError():
-            return "dns", "the name of the receiver did not resolve to an address"
-        case aiohttp.ClientConnectorError():
-            return "connect_refused", "the receiver did not accept the connection"
-        case aiohttp.ConnectionTimeoutError():
-            return "connect_timeout", "the connection did not stand in time"
-        case TimeoutError():
-            return "timeout", "the answer was not complete in time"
-        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | OSError():
-            return "reset", "the receiver closed the connection before its answer was complete"
-        case _:
-            return "protocol", "the receiver answered something that is not HTTP"
+def _left(request: Request, watch: Stopwatch) -> float:
+    """Seconds of its time that are left; loading an identity and connecting take of it."""
+    return request.timeout_s - (perf_counter() - watch.start)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cryptography import x509
 
-from offhook.outbound.exchange import is_refusal_of_client, reason_of
+from offhook.outbound.wire import is_refusal_of_client, reason_of
 
 TlsTrouble = Literal[
     "certificate_expired",

@@ -9,18 +9,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from offhook.outbound.stopwatch import Trust
-
 Part = Literal["certificate", "private_key", "ca"]
 
 _PEM_CAP = 65_536
 _KEY_HEAD = "PRIVATE KEY-----"
+
+
+class Trust(ssl.SSLContext):
+    """A context that knows whether a handshake was begun with it: asyncio calls `wrap_bio` once TCP stands."""
+
+    begun = False
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        self.begun = True
+        return super().wrap_bio(*args, **kwargs)
 
 
 class NotAnIdentity(ValueError):
@@ -105,7 +113,7 @@ class Identity:
         return trust
 
 
-def _trust_only(trust: Trust, ca: str) -> None:
+def _trust_only(trust: ssl.SSLContext, ca: str) -> None:
     trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate may be the CA that is believed
     try:
         trust.load_verify_locations(cadata=ca)
@@ -113,7 +121,7 @@ def _trust_only(trust: Trust, ca: str) -> None:
         raise NotAnIdentity("ca", "OpenSSL cannot read it; give certificates as PEM") from None
 
 
-def _show(trust: Trust, certificate: str, private_key: str) -> None:
+def _show(trust: ssl.SSLContext, certificate: str, private_key: str) -> None:
     with _fleeting(f"{certificate}\n{private_key}\n".encode()) as file:
         try:
             trust.load_cert_chain(file)

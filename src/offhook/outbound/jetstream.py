@@ -14,8 +14,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from offhook.outbound.identity import Identity, NotAnIdentity
-from offhook.outbound.stopwatch import Stopwatch, Trust, current
+from offhook.outbound.identity import Identity, NotAnIdentity, Trust
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -202,13 +201,12 @@ class _Connection:
 
         client = Client()
         heard: list[Exception] = []
-        watch = Stopwatch(timed=True)
-        current.set(watch)  # of this task alone
         try:
             async with asyncio.timeout(_CONNECT_S):
-                options = await self._options(partial(_told_to, watch, self._server.tls))
+                trust = await asyncio.to_thread(_trust, self._server.identity)
+                options = self._options(trust, partial(_told_to, trust, self._server.tls))
                 await client.connect(error_cb=partial(self._on_error, heard), **options)
-                _must_be_encrypted(watch, self._server.tls)
+                _must_be_encrypted(trust, self._server.tls)
         except Exception as failure:
             await _close(client)
             return _why_not_connected([failure, *heard])
@@ -218,7 +216,7 @@ class _Connection:
         self._client, self._stream = client, client.jetstream()
         return None
 
-    async def _options(self, told: Callable[[str], object]) -> dict[str, Any]:
+    def _options(self, trust: Trust, told: Callable[[str], object]) -> dict[str, Any]:
         server, account = self._server, self._server.account
         scheme = "tls" if server.tls else "nats"
         options: dict[str, Any] = {
@@ -228,7 +226,7 @@ class _Connection:
             "allow_reconnect": False,  # a client that reconnects goes where the server sends it
             "max_reconnect_attempts": 1,
             "reconnect_time_wait": 0,
-            "tls": await asyncio.to_thread(_trust, server.identity),
+            "tls": trust,
         }
         options |= {name: told(value) for name in ("user", "password", "token") if (value := getattr(account, name))}
         if account.jwt:
@@ -264,16 +262,16 @@ class _NotEncrypted(Exception):
     """The client takes a server that offers no TLS by its word, whatever the URL says: a password would go in clear."""
 
 
-def _must_be_encrypted(watch: Stopwatch, tls: bool) -> None:
-    if tls and not watch.shaking:
+def _must_be_encrypted(trust: Trust, tls: bool) -> None:
+    if tls and not trust.begun:
         raise _NotEncrypted
 
 
-def _told_to(watch: Stopwatch, tls: bool, secret: str) -> Callable[[], str]:
+def _told_to(trust: Trust, tls: bool, secret: str) -> Callable[[], str]:
     """What the client asks for once it has spoken with the server, as far as it should."""
 
     def tell() -> str:
-        _must_be_encrypted(watch, tls)
+        _must_be_encrypted(trust, tls)
         return secret
 
     return tell

@@ -2,54 +2,157 @@
 
 import asyncio
 import socket
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import ssl
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
+from time import perf_counter
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+import aiohappyeyeballs
+from aiohappyeyeballs import AddrInfoType
 
-from offhook.outbound.exchange import Forbidden
 from offhook.outbound.identity import Identity, NotAnIdentity
-from offhook.outbound.reach import Address, AddressRefused, Reach, judge_address
-from offhook.outbound.stopwatch import Trust, note
+from offhook.outbound.names import Addresses
+from offhook.outbound.reach import Address, AddressRefused, Reach, is_literal, judge_address
+from offhook.outbound.stopwatch import Stopwatch
+from offhook.outbound.wire import Broken, Wire, is_refusal_of_client
 
 LANES_OF_IDENTITIES = 128  # a context with the system's CAs takes 0.8 MB
+_CONNECT_S = 5.0
+_NEXT_ADDRESS_S = 0.25
+_KEPT_S = 15.0
+"""An idle connection is closed after that: sooner than most receivers do it, so that nothing is sent into a closing one."""
 
-Addresses = Callable[[str], Awaitable[Sequence[Address]]]  # of a name; raises OSError when there are none to be had
+
+class Forbidden(OSError):
+    """Raised at connect, when an address is out of reach. Its `str` never tells which."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("address refused")
+        self.why = why
 
 
 class Lane:
-    """The connections of one reach and scheme. Two sessions share them, since tracing costs every request of one."""
+    """The connections of one reach and scheme, or of one identity."""
 
     under_way = 0
 
-    def __init__(self, reach: Reach, plain: bool, addresses: Addresses, trust: Trust) -> None:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_start.append(partial(note, "opening"))
-        trace.on_dns_resolvehost_start.append(partial(note, "look_up"))
-        trace.on_dns_resolvehost_end.append(partial(note, "looked_up"))
-        trace.on_connection_create_end.append(partial(note, "opened"))
-        guard = partial(open_socket, reach, plain)
-        self._connector = aiohttp.TCPConnector(
-            limit=0, socket_factory=guard, resolver=_Resolver(addresses, reach, plain), ssl=trust
-        )
-        self.quick, self.timed = self._session([]), self._session([trace])
+    def __init__(self, reach: Reach, plain: bool, addresses: Addresses, trust: ssl.SSLContext) -> None:
+        self._addresses = addresses
+        self._judge = partial(_must_be_fine, reach, plain)
+        self._guard = partial(open_socket, reach, plain)
+        self._trust = None if plain else trust
+        self._wires: set[Wire] = set()
+        self._idle: defaultdict[tuple[str, int], list[Wire]] = defaultdict(list)
+        self._sweeper: asyncio.TimerHandle | None = None
 
-    def _session(self, traces: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": "Offhook", "Accept-Encoding": "identity"},
-            trace_configs=traces,
-        )
+    def idle(self, host: str, port: int) -> Wire | None:
+        """A kept connection to that origin, the one that was used last."""
+        kept = self._idle.get((host, port))
+        while kept:
+            if not (wire := kept.pop()).is_over:
+                return wire
+        return None
+
+    def keep(self, host: str, port: int, wire: Wire) -> None:
+        """Keep it for the next request, unless it is over."""
+        if wire.is_over:
+            return
+        wire.idle_since = perf_counter()
+        self._idle[host, port].append(wire)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_KEPT_S, self._sweep)
+
+    async def opened(self, host: str, port: int, within_s: float, watch: Stopwatch) -> Wire:
+        """A new connection, judged at the very address it is made to. Raises Broken."""
+        watch.opening = perf_counter()
+        try:
+            async with asyncio.timeout(within_s):
+                addresses = await self._judged(host, watch)
+                sock = await self._connected(addresses, port, within_s)
+                watch.shaking = perf_counter()
+                wire = await self._shaken(sock, host)
+                watch.opened = perf_counter()
+                return wire
+        except TimeoutError:
+            raise Broken("timeout", "the connection did not stand in time") from None
+
+    async def _judged(self, host: str, watch: Stopwatch) -> Sequence[Address]:
+        """Every address of it must be fine, as at its creation: which one answers is a race."""
+        literal = is_literal(host)
+        try:
+            addresses = [ip_address(host)] if literal else await self._addresses(host)
+            for one in addresses:
+                self._judge(one)
+        except Forbidden as forbidden:
+            raise Broken("refused_address", forbidden.why) from None
+        except OSError:
+            raise Broken("dns", "the name of the receiver did not resolve to an address") from None
+        finally:
+            watch.looked_up = watch.opening if literal else perf_counter()
+        return addresses
+
+    async def _connected(self, addresses: Sequence[Address], port: int, within_s: float) -> socket.socket:
+        infos: list[AddrInfoType] = [
+            (
+                socket.AF_INET6 if one.version == 6 else socket.AF_INET,
+                socket.SOCK_STREAM,
+                socket.IPPROTO_TCP,
+                "",
+                (str(one), port),
+            )
+            for one in addresses
+        ]
+        try:
+            # At most half of the time, so that "never sent" and "never answered" can be told apart.
+            async with asyncio.timeout(min(within_s / 2, _CONNECT_S)):
+                return await aiohappyeyeballs.start_connection(
+                    infos, happy_eyeballs_delay=_NEXT_ADDRESS_S, socket_factory=self._guard
+                )
+        except TimeoutError:
+            raise Broken("connect_timeout", "the connection did not stand in time") from None
+        except Forbidden as forbidden:
+            raise Broken("refused_address", forbidden.why) from None
+        except OSError:
+            raise Broken("connect_refused", "the receiver did not accept the connection") from None
+
+    async def _shaken(self, sock: socket.socket, host: str) -> Wire:
+        named = host.rstrip(".") if self._trust else None
+        try:
+            _, wire = await asyncio.get_running_loop().create_connection(
+                partial(Wire, self._wires.discard), sock=sock, ssl=self._trust, server_hostname=named
+            )
+        except ssl.SSLError as error:
+            if is_refusal_of_client(error):
+                raise Broken("tls", "the receiver wants a client certificate, or did not accept ours") from None
+            raise Broken("tls", "no trusted TLS connection: the certificate or the protocol was not accepted") from None
+        except OSError:
+            raise Broken("connect_refused", "the receiver did not accept the connection") from None
+        self._wires.add(wire)
+        return wire
+
+    def _sweep(self) -> None:
+        before = perf_counter() - _KEPT_S
+        for origin, kept in list(self._idle.items()):
+            for wire in kept:
+                if wire.idle_since <= before:
+                    wire.end()
+            if left := [wire for wire in kept if not wire.is_over]:
+                self._idle[origin] = left
+            else:
+                del self._idle[origin]
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(_KEPT_S / 3, self._sweep) if self._idle else None
 
     async def close(self) -> None:
-        await self.quick.close()
-        await self.timed.close()
+        """Close every connection. Requests under way fail."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for wire in list(self._wires):
+            wire.end()
+        await asyncio.sleep(0)  # the transports take a turn of the loop to close
 
 
 class IdentityLanes:
@@ -60,7 +163,7 @@ class IdentityLanes:
         self._most = most
         self._lanes: OrderedDict[tuple[Reach, Identity], Lane] = OrderedDict()
         self._crowded_out: set[Lane] = set()
-        self._loading: dict[Identity, asyncio.Task[Trust | NotAnIdentity]] = {}
+        self._loading: dict[Identity, asyncio.Task[ssl.SSLContext | NotAnIdentity]] = {}
 
     @asynccontextmanager
     async def taken(self, reach: Reach, identity: Identity, within_s: float) -> AsyncIterator[Lane]:
@@ -86,7 +189,7 @@ class IdentityLanes:
         for lane in [*self._lanes.values(), *self._crowded_out]:
             await lane.close()
 
-    def _found(self, reach: Reach, identity: Identity, trust: Trust | None) -> Lane:
+    def _found(self, reach: Reach, identity: Identity, trust: ssl.SSLContext | None) -> Lane:
         key = (reach, identity)
         if key not in self._lanes:
             assert trust
@@ -101,7 +204,7 @@ class IdentityLanes:
             self._crowded_out.remove(idle)
             await idle.close()
 
-    async def _trust_of(self, identity: Identity) -> Trust:
+    async def _trust_of(self, identity: Identity) -> ssl.SSLContext:
         # In a thread, and once for all who wait: loading the system's CAs would hold everybody else's requests up.
         if identity not in self._loading:
             self._loading[identity] = asyncio.create_task(asyncio.to_thread(_load, identity))
@@ -112,34 +215,15 @@ class IdentityLanes:
         return found
 
 
-def _load(identity: Identity) -> Trust | NotAnIdentity:
+def _load(identity: Identity) -> ssl.SSLContext | NotAnIdentity:
     try:
         return identity.trust()
     except NotAnIdentity as why:
         return why
 
 
-class _Resolver(AbstractResolver):
-    """Looks names up. One address out of reach closes the name, as at its creation: which one answers is a race."""
-
-    def __init__(self, addresses: Addresses, reach: Reach, plain: bool) -> None:
-        self._addresses = addresses
-        self._judge = partial(_must_be_fine, reach, plain)
-
-    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
-        found = await self._addresses(host)
-        for one in found:
-            self._judge(one)
-        return [
-            ResolveResult(hostname=host, host=str(one), port=port, family=family, proto=0, flags=0) for one in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-def open_socket(reach: Reach, plain: bool, info: aiohttp.AddrInfoType) -> socket.socket:
-    # Here once more: a resolver is not asked about literal addresses, a socket is opened for every one.
+def open_socket(reach: Reach, plain: bool, info: AddrInfoType) -> socket.socket:
+    # Here once more, where every connection passes, whoever has looked its address up.
     family, kind, protocol, _, where = info
     _must_be_fine(reach, plain, ip_address(where[0]))
     return socket.socket(family, kind, protocol)

@@ -33,7 +33,6 @@ from offhook.webhooks.tokens import NoToken, Token, Tokens
 LONGEST_TIMEOUT_S = 30.0
 _WRITING = timedelta(seconds=2)
 """A lease must outlast the request and the writing of its result, or another process sends the same again."""
-_TIMED_EVERY = 100
 
 Owns = Callable[[UUID], bool]
 
@@ -67,7 +66,6 @@ class Post:
         self._tokens = tokens
         self._owns = owns
         self._dice = random.Random()  # noqa: S311  # jitter, not a secret
-        self._count = 0
 
     async def carry(self, parcels: Sequence[Parcel]) -> Carried:
         """Send these in one request, unless their leases, their endpoint or their person forbid; what came of it.
@@ -158,7 +156,6 @@ class Post:
             credentials=endpoint.proofs.credentials,
             identity=endpoint.proofs.identity,
             final=endpoint.final,
-            timed=self._is_timed(first),
         )
 
     async def _token(self, parcel: Parcel, endpoint: Endpoint) -> Token | NoToken | None:
@@ -167,11 +164,6 @@ class Post:
         if not isinstance(credentials, ClientCredentials):
             return None
         return await self._tokens.bearer(parcel.tenant, endpoint.id, credentials, self._reaches.of(parcel.tenant))
-
-    def _is_timed(self, parcel: Parcel) -> bool:
-        """Whether the time is split: of every retry, where somebody will ask why, and of a sample of the rest."""
-        self._count += 1
-        return parcel.tries > 0 or parcel.test or self._count % _TIMED_EVERY == 0
 
     def _judged(
         self,

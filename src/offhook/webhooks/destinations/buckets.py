@@ -104,9 +104,7 @@ class Buckets:
             async with asyncio.timeout(consignment.timeout_s):
                 # In a thread: a large batch takes long to pack, and the first of all loads its library.
                 request = await asyncio.to_thread(_request, place, key, consignment)
-                answer = await self._outbound.send(
-                    request, consignment.reach, identity=consignment.identity, timed=consignment.timed
-                )
+                answer = await self._outbound.send(request, consignment.reach, identity=consignment.identity)
         except TimeoutError:
             return try_again("timeout", "the object was not stored in time", clock.timing_ms)
         return _told(answer)

@@ -82,8 +82,6 @@ class Consignment:
     identity: Identity | None = None
     final: Collection[int] = ()
     """The 4xx that this endpoint means for good."""
-    timed: bool = False
-    """Whether the parts of the time are wanted, where they can be had."""
 
     @property
     def is_batch(self) -> bool:

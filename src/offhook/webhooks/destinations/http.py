@@ -33,7 +33,6 @@ class Http:
             timeout_s=consignment.timeout_s,
             reach=consignment.reach,
             identity=consignment.identity,
-            timed=consignment.timed,
         )
         code, text = _error(answer)
         answered = None if isinstance(answer, NoAnswer) else answer
