@@ -260,10 +260,10 @@ async def test_a_batch_is_written_at_once_however_many_results_wait(
     await worker.happens(9)
     settled, settle = list[int](), outcome_store.settle
 
-    async def counted(tx: EngineTx, fence: int, tried: Any) -> None:
+    async def counted(tx: EngineTx, fence: int, tried: Any) -> set[UUID]:
         batches = [written.tried.parcel.batch for written, _ in tried]
         settled.extend(map(batches.count, set(batches)))
-        await settle(tx, fence, tried)
+        return await settle(tx, fence, tried)
 
     monkeypatch.setattr(outcome_store, "settle", counted)
     await worker.drain()

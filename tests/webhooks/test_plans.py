@@ -29,7 +29,7 @@ def _settled(count: int) -> dict[str, Any]:
         **{name: [1.5] * count for name in ("dns", "connect", "tls", "first_byte", "total")},
     }  # fmt: skip
     again = {"again": some[:5], "again_at": [NOW] * 5, "made": [1] * 5, "first": [NOW] * 5}
-    return {**tries, **again, "over": some[5:], "fence": 0}
+    return {**tries, **again, "over": some[5:], "fence": 0, "endpoint": some[:20]}
 
 
 def _claimed(count: int) -> dict[str, Any]:

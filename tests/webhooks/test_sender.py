@@ -124,7 +124,7 @@ async def test_a_late_result_does_not_close_what_another_process_has_taken_over(
     receiver.says = [Says(500)]
     await worker.drain()
 
-    await room.webhooks.sender._recorder._record(kept)
+    await room.webhooks.sender._recorder._write(kept)
 
     (delivery,) = await room.deliveries()
     assert delivery["status"] == "retrying"

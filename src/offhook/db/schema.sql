@@ -508,6 +508,7 @@ create table endpoint (
   unique (workspace_id, environment, external_id)
 ) with (fillfactor = 60);
 create index endpoint_needs_owner on endpoint (id) where needs_owner;
+create index endpoint_troubled on endpoint (id) where failures_in_row > 0 or status in ('failing', 'pending_test');
 
 -- owner: webhooks
 -- Which process alone sends to an endpoint that bounds or orders what it gets. A lease; `sender` tells who is alive.

@@ -62,7 +62,7 @@ class Webhooks:
         """`sending`: this process runs the sender, so events born here go to it straight from memory."""
         reaches = Reaches.of_settings(settings)
         self.directory = Directory(database, vault, wakeups)
-        recorder = Recorder(database, vault, self.directory, Endings(vault, log, self.directory))
+        recorder = Recorder(database, vault, Endings(vault, log, self.directory))
         self.aggregates = Aggregates(database)
         self._telemetry = Telemetry.of(settings.otlp_endpoint)
         recorder.observed = (

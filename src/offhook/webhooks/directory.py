@@ -12,7 +12,6 @@ from offhook.webhooks import store
 from offhook.webhooks.credentials import ClientCredentials, headers_of
 from offhook.webhooks.endpoint_settings import EndpointSettings, settings_of
 from offhook.webhooks.globs import matches
-from offhook.webhooks.health import Health
 from offhook.webhooks.proofs import Proofs, Signing
 from offhook.webhooks.rendering import USUAL, Rendering
 from offhook.webhooks.schedule import Schedule
@@ -28,26 +27,25 @@ def lease_for(timeout_s: float) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint as the lane sees it. `troubled`: a success would change its health."""
+    """An endpoint as the lane sees it."""
 
     id: UUID
     url: str = field(repr=False)
     events: tuple[str, ...]
     status: str
-    troubled: bool
     settings: EndpointSettings = field(repr=False)
     proofs: Proofs = field(repr=False)
     # Made of these once, for every event asks.
-    filter: Filter | None = field(init=False, repr=False)
-    rendering: Rendering = field(init=False)
-    word: str | None = field(init=False)
-    schedule: Schedule = field(init=False, repr=False)
-    final: frozenset[int] = field(init=False)
-    proof: Mapping[str, str] = field(init=False, repr=False)
+    filter: Filter | None = field(init=False, repr=False, compare=False)
+    rendering: Rendering = field(init=False, compare=False)
+    word: str | None = field(init=False, compare=False)
+    schedule: Schedule = field(init=False, repr=False, compare=False)
+    final: frozenset[int] = field(init=False, compare=False)
+    proof: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The headers of its credentials, but for a token that has to be got."""
-    usual: bool = field(init=False)
+    usual: bool = field(init=False, compare=False)
     """Whether its requests bear no headers but those that every request bears."""
-    _signing: Signing = field(init=False, repr=False)
+    _signing: Signing = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         settings, rendering = self.settings, self.settings.rendering
@@ -111,8 +109,11 @@ class Directory:
         self._vault = vault
         self._wakeups = wakeups
         self._books: dict[Tenant, Book] = {}
+        self._heard: dict[Tenant, int] = {}
+        """The newest generation that was told of: a book that was read meanwhile may be older."""
+        self._deaf_spells = 0
         wakeups.hear("endpoints", self._hear)
-        wakeups.on_reconnect(self._books.clear)
+        wakeups.on_reconnect(self._forget)
 
     async def changed(self, tx: Tx) -> None:
         """An endpoint of this tenant changes in this transaction: everybody reads the endpoints anew."""
@@ -130,17 +131,26 @@ class Directory:
 
     async def read(self, tx: Tx) -> Book:
         """The endpoints as this transaction sees them."""
+        spell = self._deaf_spells
         book = self._open(*await store.read_all(tx, tx.tenant))
         # Not before the commit: what this transaction itself has changed may yet be rolled back.
-        tx.on_commit(lambda: self._remember(tx.tenant, book))
+        tx.on_commit(lambda: self._remember(tx.tenant, book, spell))
         return book
 
     async def latest(self, tenant: Tenant) -> Book:
         """The endpoints outside any transaction: as committed, give or take the milliseconds of a wake-up."""
-        if (book := self._books.get(tenant)) is None:
-            async with self._database.engine() as tx:
-                book = self._open(*await store.read_all(tx, tenant))
-            self._remember(tenant, book)
+        return self._books.get(tenant) or await self._reread(tenant)
+
+    async def endpoint(self, tenant: Tenant, id: UUID) -> Endpoint | None:
+        """One endpoint, as `latest` has it; None when the database says that it is gone: it may be newer than the wake-up."""
+        book = await self.latest(tenant)
+        return book.endpoints.get(id) or (await self._reread(tenant)).endpoints.get(id)
+
+    async def _reread(self, tenant: Tenant) -> Book:
+        spell = self._deaf_spells
+        async with self._database.engine() as tx:
+            book = self._open(*await store.read_all(tx, tenant))
+        self._remember(tenant, book, spell)
         return book
 
     def _open(self, generation: int, rows: Sequence[store.Listed]) -> Book:
@@ -148,18 +158,24 @@ class Directory:
 
     def _endpoint(self, row: store.Listed) -> Endpoint:
         proofs = Proofs.open(self._vault, row.id, row.secret)
-        troubled = Health(row.status, None, row.failures_in_row, None, None).troubled
         settings = settings_of(row.settings)
-        return Endpoint(row.id, row.url, tuple(row.events), row.status, troubled, settings, proofs)
+        return Endpoint(row.id, row.url, tuple(row.events), row.status, settings, proofs)
 
-    def _remember(self, tenant: Tenant, book: Book) -> None:
+    def _remember(self, tenant: Tenant, book: Book, spell: int) -> None:
+        """Keep it, unless there is or was word of a newer one, or such word may have been missed since it was read."""
         known = self._books.get(tenant)
-        if known is None or known.generation < book.generation:
+        newest = max(self._heard.get(tenant, 0), known.generation if known else 0)
+        if book.generation >= newest and spell == self._deaf_spells:
             self._books[tenant] = book
 
     def _hear(self, detail: str) -> None:
         workspace, environment, generation = detail.split(":")
         tenant = Tenant(UUID(workspace), "live" if environment == "live" else "sandbox")
+        self._heard[tenant] = max(int(generation), self._heard.get(tenant, 0))
         known = self._books.get(tenant)
         if known is not None and known.generation < int(generation):
             del self._books[tenant]
+
+    def _forget(self) -> None:
+        self._deaf_spells += 1
+        self._books.clear()

@@ -82,10 +82,9 @@ class Endings:
         if before == after:
             return []
         await store.save_health(tx, endpoint, after)
-        if (before.status, before.troubled) != (after.status, after.troubled):
-            await self._directory.changed(tx)
         if before.status == after.status:
             return []
+        await self._directory.changed(tx)
         moved = Transition("status", before.status, after.status, after.reason or "success")
         if after.status != "disabled":
             return [WebhookEndpointUpdated(subject_id=endpoint, transition=moved, changed=["status"])]

@@ -38,19 +38,23 @@ SETTLE = (
     " later as (update due set tries = (%(made)b::int[])[array_position(%(again)b::uuid[], delivery_id)],"
     "   due_at = (%(again_at)b::timestamptz[])[array_position(%(again)b::uuid[], delivery_id)],"
     "   first_try_at = coalesce(first_try_at, (%(first)b::timestamptz[])[array_position(%(again)b::uuid[], delivery_id)]),"
-    "   leased_until = null where delivery_id = any(%(again)b::uuid[]) and fence = %(fence)s)"
-    " delete from due where delivery_id = any(%(over)b::uuid[]) and fence = %(fence)s"
+    "   leased_until = null where delivery_id = any(%(again)b::uuid[]) and fence = %(fence)s),"
+    " gone as (delete from due where delivery_id = any(%(over)b::uuid[]) and fence = %(fence)s)"
+    " select id from endpoint where id = any(%(endpoint)b::uuid[])"
+    "  and (failures_in_row > 0 or status in ('failing', 'pending_test'))"
 )
 
 
-async def settle(tx: EngineTx, fence: int, tried: Sequence[tuple[Written, Again | None]]) -> None:
+async def settle(tx: EngineTx, fence: int, tried: Sequence[tuple[Written, Again | None]]) -> set[UUID]:
     """Write tries of this fence, each as it was sealed; those with an Again wait for it, the others are over.
+
+    The answer: those of their endpoints whose health a success would change (`Health.troubled`).
 
     A row that somebody else has claimed since (a higher fence) stays theirs; the try is written all the same, for it
     was made. Writing the same results again changes nothing.
     """
     again = [(written.tried, later) for written, later in tried if later]
-    await tx.run(
+    rows = await tx.rows(
         SETTLE,
         {
             **_tries([written for written, _ in tried]),
@@ -60,8 +64,10 @@ async def settle(tx: EngineTx, fence: int, tried: Sequence[tuple[Written, Again 
             "again_at": [later.at for _, later in again],
             "made": [attempt.parcel.tries + 1 for attempt, _ in again],
             "first": [attempt.at for attempt, _ in again],
+            "endpoint": list({written.tried.parcel.endpoint for written, _ in tried}),
         },
     )
+    return {row[0] for row in rows}
 
 
 LET_FOLLOW = (

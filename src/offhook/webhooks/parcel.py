@@ -1,7 +1,9 @@
 """What the sender carries: one event for one endpoint, and what became of it."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain, groupby
 from typing import Literal
 from uuid import UUID
 
@@ -141,3 +143,21 @@ class Result:
     outcome: Outcome
     tried: Try | None = None
     disables: Disabling | None = None
+
+
+def by_request(results: Sequence[Result]) -> list[list[Result]]:
+    """Results side by side that came of one request: what went in one is written in one, or a crash would tear it."""
+    return [list(some) for _, some in groupby(results, lambda one: one.parcel.batch or one.parcel.delivery)]
+
+
+def cut(results: Sequence[Result], most: int) -> int:
+    """How many of them to write at once: `most`, and what went in one request with the last of these."""
+    at = min(most, len(results))
+    while at < len(results) and results[at].parcel.batch and results[at].parcel.batch == results[at - 1].parcel.batch:
+        at += 1
+    return at
+
+
+def flat(requests: Iterable[Sequence[Result]]) -> list[Result]:
+    """The results of these requests, in order."""
+    return list(chain.from_iterable(requests))

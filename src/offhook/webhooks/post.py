@@ -11,6 +11,7 @@ import orjson
 
 from offhook import ids
 from offhook.db import Database
+from offhook.errors import Unavailable
 from offhook.privacy import Vault
 from offhook.webhooks import claim_store, letter
 from offhook.webhooks.credentials import ClientCredentials
@@ -73,15 +74,22 @@ class Post:
         An endpoint whose access token is not to be had is as much out of reach as one that does not answer: that is a try,
         and its breaker counts it, lest every fresh delivery burn one.
         """
+        try:
+            return await self._carry(parcels)
+        except Unavailable:  # the database, which says nothing about the endpoint
+            return _unsent(parcels, Left())
+
+    async def _carry(self, parcels: Sequence[Parcel]) -> Carried:
         first = parcels[0]
-        book = self._directory.known(first.tenant) or await self._directory.latest(first.tenant)
-        endpoint = book.endpoints.get(first.endpoint)
-        if endpoint is None:
+        book = self._directory.known(first.tenant)
+        endpoint = book.endpoints.get(first.endpoint) if book else None
+        if endpoint is None and (endpoint := await self._directory.endpoint(first.tenant, first.endpoint)) is None:
             return _unsent(parcels, Closed("endpoint_deleted"))
         wall = datetime.now(UTC)
         if (unfit := self._unfit(parcels, endpoint, wall)) is not None:
             return _unsent(parcels, unfit)
-        batches = endpoint.settings.batch is not None and first.joins
+        # Several that are not yet bound were taken together before their endpoint wanted no batches any more.
+        batches = first.joins and (endpoint.settings.batch is not None or len(parcels) > 1)
         if not batches and not isinstance(endpoint.proofs.credentials, ClientCredentials):
             return await self._send(parcels, endpoint, None, wall)
         return await self._prepared(parcels, endpoint, batches=batches)
@@ -111,7 +119,7 @@ class Post:
 
     def _is_still(self, endpoint: Endpoint, parcel: Parcel) -> bool:
         book = self._directory.known(parcel.tenant)
-        return book is not None and book.endpoints.get(endpoint.id) is endpoint
+        return book is not None and book.endpoints.get(endpoint.id) == endpoint
 
     async def _bound(self, parcels: Sequence[Parcel]) -> tuple[list[Parcel], list[Parcel]]:
         """A batch in the order of its events, which travels together or not at all; and what was no longer ours to bind."""

@@ -180,7 +180,6 @@ class Listed:
     url: str = field(repr=False)
     events: list[str]
     status: str
-    failures_in_row: int
     settings: dict[str, Any]
     secret: bytes = field(repr=False)
 
@@ -188,7 +187,7 @@ class Listed:
 async def read_all(tx: EngineTx, tenant: Tenant) -> tuple[int, list[Listed]]:
     """The tenant's generation and endpoints, as of one instant."""
     rows = await tx.rows(
-        "select g.generation, e.id, e.url, e.events, e.status, e.failures_in_row, e.settings, e.secret from (select coalesce((select generation"
+        "select g.generation, e.id, e.url, e.events, e.status, e.settings, e.secret from (select coalesce((select generation"
         " from endpoint_generation where workspace_id = %(ws)s and environment = %(env)s), 0) as generation) g"
         " left join endpoint e on e.workspace_id = %(ws)s and e.environment = %(env)s",
         {"ws": tenant.workspace, "env": tenant.environment},
