@@ -128,6 +128,19 @@ async def test_a_401_gets_another_token_at_once_and_one_for_all(
     assert len(neighbour.received) == 2
 
 
+async def test_a_401_gets_another_token_even_where_there_is_one_try_or_401_is_final(
+    room: Room, receiver: Receiver, neighbour: Receiver
+) -> None:
+    neighbour.says = [grants("first"), grants("second")]
+    receiver.says = [Says(401), Says(200)]
+    await room.endpoint(receiver.url, authentication=oauth(neighbour), retry={"tries": 1, "final_statuses": [401]})
+
+    await room.happens()
+    await settle(room)
+
+    assert receiver.ids("authorization") == ["Bearer first", "Bearer second"]
+
+
 async def test_a_401_to_a_fresh_token_waits_for_the_schedule(
     room: Room, receiver: Receiver, neighbour: Receiver
 ) -> None:

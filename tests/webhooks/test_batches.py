@@ -269,3 +269,39 @@ async def test_a_batch_is_written_at_once_however_many_results_wait(
     await worker.drain()
 
     assert settled == [3, 3, 3]
+
+
+async def test_what_is_answered_to_events_of_several_persons_is_kept_for_none_of_them(
+    room: Room, receiver: Receiver
+) -> None:
+    receiver.says = [Says(500, body=b"you told me of Jane and of Michael")]
+    await room.endpoint(receiver.url, batch={"max_events": 2, "max_wait_ms": 200})
+
+    for _ in range(2):
+        await room.happens(person=await room.person())
+    await room.drain()
+
+    assert [len(events_in(one.body)) for one in receiver.received] == [2]
+    assert [one["tries"][0]["response_body"] for one in await room.deliveries()] == [None, None]
+
+
+async def test_what_is_answered_to_events_of_one_person_is_kept_under_their_key(room: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(500, body=b"you told me of Jane, twice")]
+    await room.endpoint(receiver.url, batch={"max_events": 2, "max_wait_ms": 200})
+
+    await room.happens(2, person=await room.person())
+    await room.drain()
+
+    assert all("Jane, twice" in str(one["tries"][0]["response_body"]) for one in await room.deliveries())
+
+
+async def test_what_gathers_goes_when_its_owner_wants_no_batches_any_more(room: Room, receiver: Receiver) -> None:
+    endpoint = await room.endpoint(receiver.url, batch={"max_events": 3, "max_wait_ms": 1000})
+    await room.happens(2)
+    await change(room, endpoint.id, batch=None)
+
+    await room.happens()
+    await room.drain()
+
+    statuses = [one["status"] for one in await room.deliveries()]
+    assert statuses == ["delivered"] * 3

@@ -12,8 +12,10 @@ from offhook.privacy import PersonKey
 from offhook.webhooks.rendering import Rendered
 from offhook.webhooks.schedule import Delivered, Disabling
 
+# What follows is never changed once it is made. What is made for every delivery is not frozen, since that costs 2 us each.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Message:
     """An event in one rendering. Shared by its parcels. `rendered` is None when its person was erased."""
 
@@ -42,7 +44,7 @@ def place(event: UUID, word: str | None) -> bytes:
     return event.bytes if word is None else event.bytes + word.encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parcel:
     """One delivery in the hands of this process, until `leased_until` of the real clock.
 
@@ -76,7 +78,7 @@ class Parcel:
         return self.batch is None and not self.test and not self.tries_of_round
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Try:
     """One request of a delivery. `at` is the environment's time, `written_at` the real one; both when it began."""
 
@@ -135,7 +137,7 @@ class Left:
 Outcome = Delivered | Again | Dead | Closed | Kept | Left
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """What became of a parcel; `tried` is None when nothing was sent. `disables`: why its endpoint is disabled by it."""
 

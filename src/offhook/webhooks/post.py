@@ -188,10 +188,13 @@ class Post:
         The members of a batch share their history and so their outcome, one roll of the dice included: they stay together.
         """
         verdict = told.outcome
-        tried = [_tried(parcel, told, wall, said) for parcel in parcels]
-        outcome = self._outcome(tried[0], endpoint, verdict)
-        if renewed and tried[0].status_code == 401 and not parcels[0].tries_of_round and isinstance(outcome, Again):
-            outcome = Again(datetime.now(UTC) + parcels[0].offset)
+        request = orjson.dumps(said.shown) if said.shown is not None else None
+        answered = told.response if _of_one(parcels) else None
+        tried = [_tried(parcel, told, wall, said, request, answered) for parcel in parcels]
+        if renewed and told.status_code == 401 and not parcels[0].tries_of_round and not parcels[0].test:
+            outcome: Outcome = Again(datetime.now(UTC) + parcels[0].offset)
+        else:
+            outcome = self._outcome(tried[0], endpoint, verdict)
         results = [Result(one.parcel, outcome, one, told.disables) for one in tried]
         return Carried(results, verdict.retry_after if isinstance(verdict, TryAgain) else timedelta())
 
@@ -226,7 +229,14 @@ def _not_sent(parcel: Parcel, wall: datetime, why: NoToken) -> Try:
     return Try(parcel, wall + parcel.offset, wall, None, why.code, why.text, timing, False, None)
 
 
-def _tried(parcel: Parcel, told: Told, wall: datetime, said: Letter) -> Try:
+def _of_one(parcels: Sequence[Parcel]) -> bool:
+    """Whether they speak of one person, or of nobody. What is answered to several may tell of each, and has no key to lie under."""
+    return len(parcels) == 1 or len({parcel.message.person for parcel in parcels}) == 1
+
+
+def _tried(
+    parcel: Parcel, told: Told, wall: datetime, said: Letter, request: bytes | None, answered: bytes | None
+) -> Try:
     buried = parcel.delivery in said.buried
     return Try(
         parcel=parcel,
@@ -238,7 +248,7 @@ def _tried(parcel: Parcel, told: Told, wall: datetime, said: Letter) -> Try:
         timing_ms=told.timing_ms,
         tombstone=buried,
         # A receiver may answer with what it knows of the person, and there is no key left to seal that under.
-        response=None if buried else told.response,
-        request=orjson.dumps(said.shown) if said.shown is not None else None,
+        response=None if buried else answered,
+        request=request,
         busy=told.busy,
     )
