@@ -106,7 +106,7 @@ def request(tolds: Sequence[bytes], *, late: timedelta = timedelta(), batch: boo
     state = {name: more.pop(name) for name in ("tries", "replay", "out_of_order", "erased") if name in more}
     settings = EndpointSettings.model_validate(more)
     keys = Keys(Ring(Secret.parse(SECRET)))
-    endpoint = Endpoint(_ENDPOINT, "https://crm.example.com/offhook", ("*",), "active", False, settings, Proofs(keys))
+    endpoint = Endpoint(_ENDPOINT, "https://crm.example.com/offhook", ("*",), "active", settings, Proofs(keys))
     bound = {"batch": _IDS.uuid()} if batch else {}
     parcels = [parcel(told, settings.rendering, **state, **bound) for told in tolds]
     said = letter.write(endpoint, parcels, AT + late, proof={}, erased=())

@@ -13,7 +13,7 @@ from offhook.events.samples import sample_of
 from offhook.events.types import described, every_type, schema
 from offhook.outbound import Answer, NoAnswer
 from offhook.outbound.answer import Lost, Timing
-from offhook.outbound.exchange import BODY_CAP
+from offhook.outbound.wire import BODY_CAP
 from offhook.webhooks import breaker, health, rotation
 from offhook.webhooks.directory import lease_for
 from offhook.webhooks.endpoint_settings import EndpointSettings
