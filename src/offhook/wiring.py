@@ -221,6 +221,7 @@ class House:
                 self.webhooks.sender.run,
                 self.webhooks.lateness.run,
                 self.webhooks.backlog.run,
+                self.webhooks.discards.run,
                 self.upkeep.run,
             ]
             self._loops = [asyncio.ensure_future(_told(loop)) for loop in loops]

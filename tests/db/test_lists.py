@@ -33,8 +33,8 @@ insert into endpoint (workspace_id, environment, id, url, events, secret, status
 insert into delivery (workspace_id, environment, written_at, id, event_id, event_at, endpoint_id, type, subject_id, sequence)
   select %(ws)s, 'sandbox', now(), gen_random_uuid(), gen_random_uuid(), now(), %(endpoint)s, 'lead.accepted', gen_random_uuid(), 1
   from generate_series(1, %(deliveries)s);
-insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, held)
-  select workspace_id, environment, id, written_at, event_id, event_at, endpoint_id, 'infinity', true from delivery;
+insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at)
+  select workspace_id, environment, id, written_at, event_id, event_at, endpoint_id, now() from delivery;
 """
 THE_REST = """
 insert into call (workspace_id, environment, id, direction, mode, status, person_id, provider_account_id, number_tag, state, started_at,

@@ -93,6 +93,21 @@ async def test_what_is_held_is_no_backlog(room: Room, receiver: Receiver) -> Non
     assert counted("offhook_webhook_oldest_due_seconds") == 0.0
 
 
+async def test_what_was_held_is_due_from_its_enabling_on(room: Room, receiver: Receiver, clock: Any) -> None:
+    told = await room.endpoint(receiver.url)
+    await room.do(room.webhooks.endpoints.pause, told.id)
+    await room.happens(3)
+    await clock.forward(timedelta(hours=1))
+
+    await room.do(room.webhooks.endpoints.enable, told.id, "send")
+    await room.webhooks.backlog.sample()
+    await room.webhooks.lateness.once()
+
+    assert counted("offhook_webhook_oldest_due_seconds") < 60
+    assert counted("offhook_webhook_endpoints_behind") == 1
+    assert await room.row("select count(*) from incident") == (0,)
+
+
 async def test_without_a_database_the_backlog_is_unknown_and_not_none(database_url: str) -> None:
     closed = Database(database_url)
 

@@ -19,14 +19,14 @@ from offhook.webhooks.delivery_store import LOOKED_AT, DeliveryRow, Status, Want
 __all__ = ["api", "app"]
 
 MANY, FEW, DELIVERED = 5000, 20, 7
-BROKEN, FINE, CHATTY = ids.new(), ids.new(), ids.new()
+BROKEN, FINE, PAUSED, CHATTY = ids.new(), ids.new(), ids.new(), ids.new()
 NOON = datetime.now(UTC).replace(microsecond=0)
 LAST_HALF = NOON - timedelta(seconds=MANY // 2)
 STATUSES: list[Status | None] = [None, "pending", "held", "retrying", "delivered", "dead", "discarded"]
 
 A_DELIVERY_A_SECOND = """
 insert into endpoint (workspace_id, environment, id, url, events, secret, status, created_at, updated_at)
-  values (%(ws)s, 'sandbox', %(endpoint)s, 'x', '{*}', '', 'active', now(), now());
+  values (%(ws)s, 'sandbox', %(endpoint)s, 'x', '{*}', '', %(status)s, now(), now());
 insert into delivery (workspace_id, environment, written_at, id, event_id, event_at, endpoint_id, type, subject_id, sequence)
   select %(ws)s, 'sandbox', %(noon)s - n * interval '1 s', gen_random_uuid(), gen_random_uuid(), %(noon)s - n * interval '1 s', %(endpoint)s,
     case n %% 500 when 0 then 'call.ended' else 'lead.accepted' end, case n %% 2 when 0 then %(subject)s else gen_random_uuid() end, n
@@ -39,19 +39,29 @@ THEN: dict[str, LiteralString] = {
     "died": "insert into dead_letter (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries, reason, died_at)"
     " select workspace_id, environment, id, written_at, event_id, event_at, endpoint_id, 8, 'x', now() from delivery"
     " where endpoint_id = %(endpoint)s and sequence <= %(count)s - %(delivered)s",
-    "waits": "insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, held, tries)"
-    " select workspace_id, environment, id, written_at, event_id, event_at, endpoint_id, case when sequence %% 3 = 0 then 'infinity'::timestamptz"
-    "  else now() end, sequence %% 3 = 0, sequence %% 3 from delivery where endpoint_id = %(endpoint)s and sequence <= %(count)s - %(delivered)s",
+    "waits": "insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, tries)"
+    " select workspace_id, environment, id, written_at, event_id, event_at, endpoint_id, now(), sequence %% 3 from delivery"
+    " where endpoint_id = %(endpoint)s and sequence <= %(count)s - %(delivered)s",
 }
 
 
 @pytest.fixture
 def full(database_url: str, tenant: Tenant, stranger: Tenant) -> None:
-    """One endpoint whose deliveries died, one whose few wait, and a stranger's whose many wait; analysed."""
+    """One endpoint whose deliveries died, two whose few wait, one of them paused, and a stranger's whose many wait; analysed."""
     with psycopg.connect(database_url, autocommit=True, cursor_factory=psycopg.ClientCursor) as owner:
-        tables = (tenant, BROKEN, MANY, "died"), (tenant, FINE, FEW, "waits"), (stranger, ids.new(), MANY, "waits")
-        for whose, endpoint, count, what in tables:
-            values = {"ws": whose.workspace, "endpoint": endpoint, "count": count, "delivered": DELIVERED}
+        for whose, endpoint, count, what, status in (
+            (tenant, BROKEN, MANY, "died", "active"),
+            (tenant, FINE, FEW, "waits", "active"),
+            (tenant, PAUSED, FEW, "waits", "paused"),
+            (stranger, ids.new(), MANY, "waits", "active"),
+        ):
+            values = {
+                "ws": whose.workspace,
+                "endpoint": endpoint,
+                "count": count,
+                "delivered": DELIVERED,
+                "status": status,
+            }
             owner.execute(
                 "set role offhook_app; select set_config('offhook.workspace', %(ws)s::text, false),"
                 f" set_config('offhook.environment', 'sandbox', false);{A_DELIVERY_A_SECOND}{THEN[what]}",
@@ -104,7 +114,7 @@ async def test_every_combination_of_filters_reads_a_bounded_number_of_rows(
     database: Database, tenant: Tenant, status: Status | None
 ) -> None:
     async with database.transaction(tenant, reading=True) as tx:
-        for endpoint in (None, BROKEN, FINE):
+        for endpoint in (None, BROKEN, FINE, PAUSED):
             for more in ({}, {"type": "call.%"}, {"subject": CHATTY}, {"since": LAST_HALF}, {"until": LAST_HALF}):
                 watched = Watched(tx)
                 await look(watched, Wanted(endpoint, status, **more), None, 51)
@@ -127,17 +137,18 @@ async def test_a_page_far_down_reads_as_little_as_the_first(database: Database, 
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        (Wanted(), MANY + FEW),
+        (Wanted(), MANY + 2 * FEW),
         (Wanted(BROKEN, "delivered"), DELIVERED),
-        (Wanted(status="delivered"), 2 * DELIVERED),
+        (Wanted(status="delivered"), 3 * DELIVERED),
         (Wanted(BROKEN, "dead", "call.%"), MANY // 500 - 1),
         (Wanted(status="dead", since=NOON - timedelta(seconds=10)), 10),
         (Wanted(BROKEN, since=LAST_HALF, until=LAST_HALF + timedelta(seconds=99)), 100),
-        (Wanted(FINE, "held"), 4),
+        (Wanted(FINE, "held"), 0),
+        (Wanted(status="held"), FEW - DELIVERED),
         (Wanted(status="retrying", until=NOON - timedelta(seconds=2)), 8),
-        (Wanted(status="pending"), 0),
+        (Wanted(status="pending"), 4),
         (Wanted(BROKEN, subject=CHATTY), MANY // 2),
-        (Wanted(status="delivered", subject=CHATTY), 4 + 4),
+        (Wanted(status="delivered", subject=CHATTY), 4 + 4 + 4),
     ],
 )
 async def test_page_by_page_every_delivery_is_found_once(

@@ -9,7 +9,7 @@ import pytest
 from tests.webhooks.conftest import Receiver, Room
 
 from offhook import ids
-from offhook.webhooks import claim_store, delivery_store, lane_store, outcome_store
+from offhook.webhooks import claim_store, delivery_store, held_store, lane_store, outcome_store
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SCANNED = re.compile(r"Seq Scan on (due|delivery|event|try)")
@@ -38,20 +38,25 @@ def _claimed(count: int) -> dict[str, Any]:
         "newest": [32] * count,
         "oldest": [64] * count,
         "ahead": [timedelta(days=1)] * count,
+        "fresh": [NOW] * count,
         "lease": [timedelta(seconds=30)] * count,
     }
 
 
 def _in_order() -> dict[str, Any]:
     one = {"endpoint": ids.new(), "ahead": timedelta(days=1), "look": 1000, "room": 64}
-    return {**one, "lease": timedelta(seconds=30), "probing": False}
+    return {**one, "lease": timedelta(seconds=30), "probing": False, "since": NOW, "wait": timedelta(seconds=60)}
 
 
 BATCHES = [ids.new() for _ in range(20)]
+GIVEN_UP = {
+    **{"ws": ids.new(), "env": "live", "e": ids.new(), "before": NOW, "at": NOW, "reason": "endpoint_deleted"},
+    **{"most": 5000, "d": BATCHES},
+}
 STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "settle": (outcome_store.SETTLE, _settled(500)),
     "claim": (claim_store.CLAIM, _claimed(20)),
-    "claim_retries": (claim_store.CLAIM_RETRIES, _claimed(20)),
+    **{f"claim_{only}": (statement, _claimed(20)) for only, statement in claim_store.CLAIM_ONLY.items()},
     "put_off": (claim_store.PUT_OFF, _in_order()),
     "claim_in_order": (claim_store.CLAIM_IN_ORDER, _in_order()),
     "rest_of_batches": (claim_store.REST_OF_BATCHES, {"batch": BATCHES, "lease": timedelta(seconds=30)}),
@@ -61,6 +66,9 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
         outcome_store.LET_FOLLOW,
         {"wait": timedelta(seconds=60), "endpoint": BATCHES, "subject": BATCHES},
     ),
+    "move": (held_store.MOVE, GIVEN_UP),
+    "move_these": (held_store.MOVE_THESE, GIVEN_UP),
+    "forget": (held_store.FORGET, GIVEN_UP),
     "any_open": (delivery_store.ANY_OPEN, {"ws": ids.new(), "env": "live", "subjects": [ids.new(), ids.new()]}),
     "waiting": (claim_store.WAITING, {}),
     "waiting_of_one": (claim_store.WAITING_OF_TENANT, {"ws": ids.new(), "env": "live"}),
@@ -100,7 +108,7 @@ async def test_fan_out_reads_one_row_beside_what_it_writes(room: Room, state: st
     parameters: dict[str, Any] = {
         "ws": room.tenant.workspace, "env": "sandbox", "generation": 1, "now": NOW, "wall": NOW, "wait": timedelta(seconds=60),
         **{name: [ids.new()] for name in ("delivery", "event", "endpoint", "subject")},
-        "type": ["lead.accepted"], "sequence": [1], "held": [False], "until": [NOW], "word": [None], "ordered": [None], "test": [False],
+        "type": ["lead.accepted"], "sequence": [1], "until": [NOW], "word": [None], "ordered": [None], "test": [False],
     }  # fmt: skip
     async with room.database.transaction(room.tenant) as tx:
         rows = await tx.connection.execute("explain " + lane_store.INSERT, parameters)

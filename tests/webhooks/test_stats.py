@@ -147,21 +147,21 @@ async def test_figures_wait_while_the_database_is_away_and_are_written_once(
     assert await room.row("select count, first_tries from delivery_issue") == (2, 2)
 
 
-async def test_held_deliveries_hide_none_that_wait_and_are_counted_up_to_a_limit(
+async def test_what_waits_is_counted_up_to_a_limit_and_what_is_given_up_not_at_all(
     room: Room, receiver: Receiver
 ) -> None:
-    told = await room.endpoint(receiver.url)
-    await room.do(room.webhooks.endpoints.pause, told.id)
+    told, endpoints = await room.endpoint(receiver.url), room.webhooks.endpoints
+    await room.do(endpoints.pause, told.id)
     await room.happens(20)
-    async with room.database.engine() as tx:
-        await tx.run(
-            "update due set due_at = now(), held = false where ctid = any(array(select ctid from due limit 5))"
-        )
+    held = await room.do(aggregates_store.backlog, told.id, 10)
 
-    async with room.database.transaction(room.tenant) as tx:
-        waits = await aggregates_store.backlog(tx, told.id, 10)
+    await room.do(endpoints.enable, told.id, "discard")
+    await room.do(endpoints.pause, told.id)
+    await room.happens(3)
 
-    assert (waits.pending, waits.retrying, waits.held) == (5, 0, 10)
+    waits = await room.do(aggregates_store.backlog, told.id, 10)
+    assert (held.pending, held.retrying, held.held) == (0, 0, 10)
+    assert (waits.pending, waits.retrying, waits.held) == (0, 0, 3)
 
 
 async def test_a_stranger_sees_no_figures(room: Room, receiver: Receiver, stranger: Tenant) -> None:

@@ -500,6 +500,7 @@ create table endpoint (
   failures_in_row  int not null default 0,
   failing_since    timestamptz,
   last_success_at  timestamptz,
+  enabled_at       timestamptz,
   metadata         jsonb not null default '{}',
   created_at       timestamptz not null,
   updated_at       timestamptz not null,
@@ -509,6 +510,19 @@ create table endpoint (
 ) with (fillfactor = 60);
 create index endpoint_needs_owner on endpoint (id) where needs_owner;
 create index endpoint_troubled on endpoint (id) where failures_in_row > 0 or status in ('failing', 'pending_test');
+
+-- owner: webhooks
+-- What was opened for an endpoint before that instant of the real clock is given up, and goes from `due` bit by bit. `at` is
+-- when somebody said so, by the environment's clock.
+create table given_up (
+  workspace_id  uuid not null,
+  environment   text not null,
+  endpoint_id   uuid not null,
+  before        timestamptz not null,
+  at            timestamptz not null,
+  reason        text not null,
+  primary key (workspace_id, environment, endpoint_id)
+);
 
 -- owner: webhooks
 -- Which process alone sends to an endpoint that bounds or orders what it gets. A lease; `sender` tells who is alive.
@@ -568,7 +582,8 @@ create table rendering (
 alter table rendering alter column body set storage external;
 
 -- owner: webhooks
--- What is still open. Deleted when the delivery is delivered, dead or discarded, so claims stay flat for ever.
+-- What is still open. Deleted when the delivery is delivered, dead or discarded, so claims stay flat for ever. Whether it
+-- is held or given up stands in no row: that follows from its endpoint.
 create table due (
   workspace_id  uuid not null,
   environment   text not null,
@@ -580,8 +595,7 @@ create table due (
   due_at        timestamptz not null,
   first_try_at  timestamptz,
   tries         smallint not null default 0,
-  replay        boolean not null default false,
-  held          boolean not null default false,
+  replayed_at   timestamptz,
   leased_until  timestamptz,
   fence         int not null default 0,
   test          boolean not null default false,
@@ -594,6 +608,7 @@ create table due (
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 create index due_endpoint on due (endpoint_id, due_at);
 create index due_retries on due (endpoint_id, due_at) where tries > 0;
+create index due_tests on due (endpoint_id, due_at) where test;
 create index due_order on due (endpoint_id, subject_id, sequence) where subject_id is not null;
 create index due_batch on due (batch_id) where batch_id is not null;
 
@@ -872,11 +887,12 @@ begin
   delete from job; delete from job_progress; delete from import_chunk; delete from inbox; delete from pretend_call;
   delete from opt_out; delete from postback; delete from suppression; delete from idempotency;
   delete from endpoint_figures; delete from delivery_issue;
-  delete from incident; delete from replay; delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
+  delete from incident; delete from replay; delete from given_up; delete from due; delete from dead_letter; delete from try; delete from delivery; delete from rendering; delete from event; delete from event_once;
   delete from subject;
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
   delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;
   update slot set held_by = null, campaign_id = null, held_until = null where held_by is not null;
+  update endpoint set enabled_at = null where enabled_at is not null;
 end $$;
 
 do $$
@@ -893,7 +909,7 @@ begin
     execute format('grant select, insert, update, delete on %I to offhook_app', name);
   end loop;
   foreach name in array array['environment', 'api_key', 'rate_bucket', 'idempotency', 'person_key', 'job', 'report_seen',
-                              'event', 'rendering', 'endpoint', 'endpoint_generation', 'endpoint_owner', 'delivery', 'due', 'try', 'incident', 'attempt', 'campaign', 'call',
+                              'event', 'rendering', 'endpoint', 'endpoint_generation', 'endpoint_owner', 'delivery', 'due', 'given_up', 'dead_letter', 'try', 'incident', 'attempt', 'campaign', 'call',
                               'provider_account', 'postback', 'import_chunk', 'target', 'slot', 'endpoint_figures', 'delivery_issue'] loop
     execute format('create policy engine on %I to offhook_engine using (true)', name);
     execute format('grant select on %I to offhook_engine', name);
@@ -903,6 +919,8 @@ create policy lookup on api_key for select to current_user using (true);
 grant insert, update, delete on job, due, try, endpoint_owner, endpoint_figures, delivery_issue to offhook_engine;
 grant select, insert, update, delete on sender to offhook_engine;
 grant update on endpoint to offhook_engine;
+grant delete on given_up to offhook_engine;
+grant insert on dead_letter to offhook_engine;
 grant select, insert, update, delete on rate_bucket to offhook_engine;
 grant delete on idempotency, report_seen, postback to offhook_engine;
 

@@ -10,6 +10,8 @@ A delivery and its open row are written in the transaction of the event, so none
 same process they are leased to it and sent from memory after the commit; all else is claimed. A process that dies leaves
 leases that end: another sends exactly those deliveries once more, with the same bytes. Every endpoint has its own queue
 and its own limits, so a dead, slow or hostile receiver harms only itself. What was answered is sealed like the event.
+
+Held is no state of a row but of its endpoint, so pausing, enabling and deleting cost the same however much waits.
 """
 
 from offhook.webhooks.assembly import Webhooks

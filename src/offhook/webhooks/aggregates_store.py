@@ -7,6 +7,7 @@ from typing import Literal, LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import EngineTx, Tenant, Tx
+from offhook.webhooks import held_store
 from offhook.webhooks.histogram import Counts
 
 Grain = Literal["minute", "hour"]
@@ -115,7 +116,7 @@ async def read(tx: Tx, endpoint: UUID, grain: Grain, since: datetime) -> list[Fi
 
 
 class Backlog(NamedTuple):
-    """What is open for an endpoint, each counted up to a limit, and since when the oldest of those counted is."""
+    """What is open for an endpoint, counted up to a limit, and since when the oldest of what was counted is."""
 
     pending: int
     retrying: int
@@ -124,18 +125,16 @@ class Backlog(NamedTuple):
 
 
 BACKLOG = (
-    # A held row is due at infinity, so each kind is a range of the index, and no backlog of the one hides the other.
-    "with o as materialized (select tries, written_at from due where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(id)s"
-    "   and due_at < 'infinity' order by due_at limit %(most)s),"
-    " h as materialized (select written_at from due where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(id)s"
-    "   and due_at = 'infinity' limit %(most)s)"
-    " select (select count(*) filter (where tries = 0)::int from o), (select count(*) filter (where tries > 0)::int from o),"
-    "  (select count(*)::int from h), least((select min(written_at) from o), (select min(written_at) from h))"
+    f"with o as materialized (select {held_store.STATUS} as status, u.written_at from (select * from due where workspace_id = %(ws)s"
+    "    and environment = %(env)s and endpoint_id = %(id)s and due_at >= coalesce((select at from given_up where workspace_id = %(ws)s"
+    f"    and environment = %(env)s and endpoint_id = %(id)s), '-infinity') order by due_at limit %(most)s) u{held_store.OF_ENDPOINT})"
+    " select (count(*) filter (where status = 'pending'))::int, (count(*) filter (where status = 'retrying'))::int,"
+    "  (count(*) filter (where status = 'held'))::int, min(written_at) filter (where status <> 'discarded') from o"
 )
 
 
 async def backlog(tx: Tx, endpoint: UUID, most: int) -> Backlog:
-    """Counted over at most twice that many rows."""
+    """Counted over that many rows at most."""
     row = await tx.row(BACKLOG, {**tx.keys, "id": endpoint, "most": most})
     assert row is not None
     return Backlog(*row)

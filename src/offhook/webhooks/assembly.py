@@ -26,6 +26,7 @@ from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.diagnosing import Diagnosing, Ways
 from offhook.webhooks.diagnosing_http import diagnosing_router
 from offhook.webhooks.directory import Directory
+from offhook.webhooks.discards import Discards
 from offhook.webhooks.egress_http import egress_router
 from offhook.webhooks.endings import Endings
 from offhook.webhooks.endpoints import Endpoints
@@ -72,14 +73,21 @@ class Webhooks:
         owners, self._tokens = Owners(database), Tokens(outbound)
         self._destinations = Destinations(Parts(outbound, settings))
         post = Post(database, self.directory, vault, self._destinations, reaches, self._tokens, owners.owns)
-        claims = Claims(database, vault)
+        claims, self.discards = Claims(database, vault), Discards(database)
         self.sender = Sender(
-            wakeups, self.directory, owners, claims, post, recorder, in_flight=settings.webhook_in_flight
+            wakeups,
+            self.directory,
+            owners,
+            claims,
+            self.discards,
+            post,
+            recorder,
+            in_flight=settings.webhook_in_flight,
         )
         counts.in_flight.set_function(lambda: self.sender.in_flight)
         counts.in_memory.set_function(lambda: self.sender.held)
         self.fan_out = FanOut(self.directory, vault, wakeups, self.sender if sending else None)
-        self.endpoints = Endpoints(vault, log, wakeups, self.directory, self._destinations)
+        self.endpoints = Endpoints(vault, log, self.directory, self._destinations)
         self.deliveries = Deliveries(vault, log, wakeups)
         mail = MailServer.parse(settings.smtp_url, settings.smtp_from) if settings.smtp_url else None
         self._alerts = Alerts(vault, self.endpoints, has_mail=mail is not None)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from offhook.db import EngineTx
+from offhook.webhooks.claim_store import HEADS, TAKING
 
 
 class Behind(NamedTuple):
@@ -13,15 +14,11 @@ class Behind(NamedTuple):
     oldest: timedelta
 
 
-# From each endpoint's head to the next endpoint's by the index, so that no backlog is walked through.
+# What is held is not behind, and what was held is no longer so than it may go.
 BEHIND = (
-    "with recursive head as ("
-    "  (select endpoint_id, workspace_id, environment, due_at from due order by endpoint_id, due_at limit 1)"
-    "  union all select n.* from head cross join lateral (select endpoint_id, workspace_id, environment, due_at from due"
-    "   where endpoint_id > head.endpoint_id order by endpoint_id, due_at limit 1) n)"
-    " select count(*)::int, coalesce(max(now() + v.clock_offset - h.due_at), '0') from head h cross join lateral"
-    " (select clock_offset from environment e where e.workspace_id = h.workspace_id and e.environment = h.environment offset 0) v"
-    " where h.due_at <= now() + v.clock_offset"
+    f"{HEADS} select count(*)::int, coalesce(max(now() + v.clock_offset - greatest(h.due_at, p.enabled_at)), '0') from head h"
+    " cross join lateral (select clock_offset from environment e where e.workspace_id = h.workspace_id and e.environment = h.environment"
+    f"  offset 0) v{TAKING} where h.due_at <= now() + v.clock_offset"
 )
 
 

@@ -6,18 +6,23 @@ Written so that no plan, however old, scans or hash-joins a whole table: see `la
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import LiteralString, NamedTuple
+from typing import Literal, LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import EngineTx, Tenant
+from offhook.webhooks import held_store
+from offhook.webhooks.lane_store import ORDER_WAIT
 from offhook.webhooks.parcel import Parcel
+
+Only = Literal["retries", "tests", "fresh"]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """An endpoint that has something due. `ahead` is how far its environment's clock is ahead of the real one.
 
-    `owned`: only its owner may send to it. `in_order`: the events of a subject wait for one another.
+    `owned`: only its owner may send to it. `in_order`: the events of a subject wait for one another. `takes`: False while
+    it is sent nothing but tests. What was opened before `fresh_from` is given up.
     """
 
     tenant: Tenant
@@ -26,30 +31,57 @@ class Waiting:
     timeout_s: int
     owned: bool
     in_order: bool
+    takes: bool
+    enabled_at: datetime | None
+    fresh_from: datetime | None
+
+    @property
+    def only(self) -> Only | None:
+        """What of it may be claimed; None: all that is due."""
+        if not self.takes:
+            return "tests"
+        return "fresh" if self.fresh_from else None
 
 
-_AS_SET: LiteralString = (
-    " left join lateral (select needs_owner, (settings->>'timeout_s')::int as timeout_s, settings->>'ordering' = 'per_subject' as in_order"
-    "  from endpoint p where p.workspace_id = h.workspace_id and p.environment = h.environment and p.id = h.endpoint_id offset 0) p on true"
-)
-_WAITING: LiteralString = (
-    "select h.workspace_id, h.environment, h.endpoint_id, v.clock_offset, coalesce(p.timeout_s, 10), coalesce(p.needs_owner, false),"
-    " coalesce(p.in_order, false)"
-)
-WAITING = (
+HEADS: LiteralString = (
     "with recursive head as ("
     "  (select endpoint_id, workspace_id, environment, due_at from due order by endpoint_id, due_at limit 1)"
     "  union all select n.* from head cross join lateral (select endpoint_id, workspace_id, environment, due_at from due"
     "   where endpoint_id > head.endpoint_id order by endpoint_id, due_at limit 1) n)"
-    f" {_WAITING} from head h cross join lateral"
+)
+"""The first due row of every endpoint: from one to the next by the index, so that no backlog is walked through."""
+TAKING: LiteralString = (
+    " cross join lateral (select enabled_at from endpoint p where p.workspace_id = h.workspace_id and p.environment = h.environment"
+    "  and p.id = h.endpoint_id and p.status in ('active', 'failing') and not exists (select from given_up k"
+    "   where k.workspace_id = h.workspace_id and k.environment = h.environment and k.endpoint_id = h.endpoint_id) offset 0) p"
+)
+"""The endpoint of row `h`, where all of it is to be sent."""
+# What is due for an endpoint that is gone is claimed, and closed by whoever claims it.
+_WAITING: LiteralString = (
+    "select h.workspace_id, h.environment, h.endpoint_id, v.clock_offset, coalesce(p.timeout_s, 10), coalesce(p.needs_owner, false),"
+    " coalesce(p.in_order, false), coalesce(p.takes, true), p.enabled_at, k.before"
+)
+_AS_SET: LiteralString = (
+    " left join lateral (select needs_owner, (settings->>'timeout_s')::int as timeout_s, settings->>'ordering' = 'per_subject' as in_order,"
+    "   status in ('active', 'failing') as takes, enabled_at from endpoint p where p.workspace_id = h.workspace_id"
+    "   and p.environment = h.environment and p.id = h.endpoint_id offset 0) p on true"
+    " left join lateral (select before from given_up k where k.workspace_id = h.workspace_id and k.environment = h.environment"
+    "   and k.endpoint_id = h.endpoint_id offset 0) k on true"
+    " left join lateral (select due_at from due where endpoint_id = h.endpoint_id and test and not p.takes order by due_at limit 1) t on true"
+    " where case when p.takes is false then t.due_at else h.due_at end <= now() + v.clock_offset"
+    # Where order is wanted, what is fresh waits until what was given up before it is gone.
+    " and (p.in_order and p.takes and k.before is not null) is not true"
+)
+WAITING = (
+    f"{HEADS} {_WAITING} from head h cross join lateral"
     " (select clock_offset from environment e where e.workspace_id = h.workspace_id and e.environment = h.environment offset 0) v"
-    f"{_AS_SET} where h.due_at <= now() + v.clock_offset"
+    f"{_AS_SET}"
 )
 WAITING_OF_TENANT = (
-    f"{_WAITING} from environment v cross join lateral (select workspace_id, environment, id as endpoint_id from endpoint q"
+    f"{_WAITING} from environment v cross join lateral (select q.workspace_id, q.environment, q.id as endpoint_id, n.due_at from endpoint q"
+    "  cross join lateral (select due_at from due d where d.endpoint_id = q.id order by due_at limit 1) n"
     "  where q.workspace_id = v.workspace_id and q.environment = v.environment offset 0) h"
-    " cross join lateral (select due_at from due d where d.endpoint_id = h.endpoint_id order by due_at limit 1) n"
-    f"{_AS_SET} where v.workspace_id = %(ws)s and v.environment = %(env)s and n.due_at <= now() + v.clock_offset"
+    f"{_AS_SET} and v.workspace_id = %(ws)s and v.environment = %(env)s"
 )
 
 
@@ -97,11 +129,12 @@ class Claimed(NamedTuple):
 # else take any index that knows the tenant, and walk through all of its events once the partition is full.
 _WITH_EVENTS: LiteralString = (
     " select u.delivery_id, u.endpoint_id, u.event_id, u.due_at, u.leased_until, u.fence, u.tries,"
-    "  case when u.first_try_at is null then 0 when not u.replay then u.tries else"
+    "  case when u.first_try_at is null then 0 when u.replayed_at is null then u.tries else"
     "   (select count(*) from try t where t.delivery_id = u.delivery_id and t.at >= u.first_try_at)::int end,"
-    "  u.first_try_at, u.replay, u.test, u.rendering, u.subject_id, u.batch_id, v.type, v.subject_type, v.subject_id, v.sequence, v.occurred_at,"
-    "  v.person_id, case when u.rendering is null then v.body else (select r.body from rendering r where r.workspace_id = u.workspace_id"
-    "   and r.environment = u.environment and r.written_at = u.event_at and r.event_id = u.event_id and r.word = u.rendering) end,"
+    "  u.first_try_at, u.replayed_at is not null, u.test, u.rendering, u.subject_id, u.batch_id, v.type, v.subject_type, v.subject_id,"
+    "  v.sequence, v.occurred_at, v.person_id, case when u.rendering is null then v.body else"
+    "   (select r.body from rendering r where r.workspace_id = u.workspace_id and r.environment = u.environment"
+    "    and r.written_at = u.event_at and r.event_id = u.event_id and r.word = u.rendering) end,"
     "  k.epoch, k.wrapped"
     " from u cross join lateral (select * from event e where e.workspace_id = u.workspace_id and e.environment = u.environment"
     "   and e.written_at = u.event_at and e.id >= u.event_id order by e.id limit 1) v"
@@ -109,10 +142,11 @@ _WITH_EVENTS: LiteralString = (
     "   and p.person_id = v.person_id and p.class = 'operational' offset 0) k on true"
     " where v.id = u.event_id"
 )
-_FREE: LiteralString = "(leased_until is null or leased_until < now())"
 # The rows of a batch are claimed by the first of them, and the others with it, so that two processes never share one.
 _WHOLE: LiteralString = "(batch_id is null or not exists (select from due b where b.batch_id = due.batch_id and b.delivery_id < due.delivery_id))"
-_DUE: LiteralString = f"from due where endpoint_id = e.id and due_at <= now() + e.ahead and {_FREE} and {_WHOLE}"
+_DUE: LiteralString = (
+    f"from due where endpoint_id = e.id and due_at <= now() + e.ahead and {held_store.FREE} and {_WHOLE}"
+)
 _LEASED: LiteralString = (
     " u as (update due set leased_until = now() + (%(lease)b::interval[])[array_position(%(endpoint)b::uuid[], endpoint_id)],"
     f"  fence = fence + 1 where delivery_id = any(array(select delivery_id from c)) returning *){_WITH_EVENTS}"
@@ -124,11 +158,22 @@ CLAIM = (
     f"  select * from (select delivery_id {_DUE} order by due_at desc limit e.newest for update skip locked) n"
     f"  union all select * from (select delivery_id {_DUE} order by due_at limit e.oldest for update skip locked) o) x),{_LEASED}"
 )
-CLAIM_RETRIES = (
-    "with c as materialized (select x.delivery_id from"
-    " unnest(%(endpoint)b::uuid[], %(oldest)b::int[], %(ahead)b::interval[]) e(id, oldest, ahead) cross join lateral"
-    f" (select delivery_id {_DUE} and tries > 0 order by due_at limit e.oldest for update skip locked) x),{_LEASED}"
-)
+
+
+def _only(which: LiteralString) -> LiteralString:
+    return (
+        "with c as materialized (select x.delivery_id from unnest(%(endpoint)b::uuid[], %(oldest)b::int[], %(ahead)b::interval[],"
+        "  %(fresh)b::timestamptz[]) e(id, oldest, ahead, fresh) cross join lateral"
+        f" (select delivery_id {_DUE} and {which} order by due_at limit e.oldest for update skip locked) x),{_LEASED}"
+    )
+
+
+CLAIM_ONLY: dict[Only, LiteralString] = {
+    "retries": _only("tries > 0"),
+    "tests": _only("test"),
+    # A clock goes back only where nothing is open, so nothing fresh was due before: what is given up is not walked through.
+    "fresh": _only(f"due_at >= e.fresh + e.ahead and {held_store.OPENED_AT} >= e.fresh"),
+}
 
 
 class Wanted(NamedTuple):
@@ -140,29 +185,33 @@ class Wanted(NamedTuple):
     lease: timedelta
 
 
-async def claim(tx: EngineTx, wanted: Sequence[Wanted], *, only_retries: bool = False) -> list[Claimed]:
-    """Lease due rows of each endpoint (of retries, the oldest); what others hold is passed over."""
+async def claim(tx: EngineTx, wanted: Sequence[Wanted], *, only: Only | None = None) -> list[Claimed]:
+    """Lease due rows of each endpoint (of some, only the oldest); what others hold is passed over."""
     parameters = {
         "endpoint": [one.endpoint.endpoint for one in wanted],
         "newest": [one.newest for one in wanted],
         "oldest": [one.oldest for one in wanted],
         "ahead": [one.endpoint.ahead for one in wanted],
+        "fresh": [one.endpoint.fresh_from for one in wanted],
         "lease": [one.lease for one in wanted],
     }
-    rows = await tx.rows(CLAIM_RETRIES if only_retries else CLAIM, parameters)
+    rows = await tx.rows(CLAIM_ONLY[only] if only else CLAIM, parameters)
     return [Claimed._make(row) for row in rows]
 
 
 _LOOKED_AT: LiteralString = (
-    "with c as materialized (select delivery_id, subject_id, sequence, ordered_until, tries from due where endpoint_id = %(endpoint)s"
-    f"   and due_at <= now() + %(ahead)s and {_FREE} and {_WHOLE} order by due_at, sequence limit %(look)s for update skip locked),"
+    "with c as materialized (select delivery_id, subject_id, sequence, tries,"
+    "   greatest(ordered_until, %(since)s::timestamptz + %(wait)s) as ordered_until from due where endpoint_id = %(endpoint)s"
+    f"   and due_at <= now() + %(ahead)s and {held_store.FREE} and {_WHOLE} order by due_at, sequence limit %(look)s for update skip locked),"
     " j as materialized (select c.*, exists (select from due p where p.endpoint_id = %(endpoint)s and p.subject_id = c.subject_id"
     "   and p.sequence < c.sequence) as behind from c),"
 )
 # What must wait for an earlier event of its subject is put off until it has waited long enough, so that it stands before
-# nobody; when the earlier one ends, `outcome_store.let_follow` brings it forward again. Only the owner comes here.
+# nobody; what was held waits as long anew from when its endpoint was enabled. When the earlier one ends,
+# `outcome_store.let_follow` brings it forward again. Only the owner comes here.
 PUT_OFF = (
-    f"{_LOOKED_AT} w as (update due set due_at = (select ordered_until from j where j.delivery_id = due.delivery_id)"
+    f"{_LOOKED_AT} w as (update due set (due_at, ordered_until) = (select ordered_until, ordered_until from j"
+    "    where j.delivery_id = due.delivery_id)"
     "   where delivery_id = any(array(select delivery_id from j where behind and ordered_until > now() + %(ahead)s)) returning subject_id)"
     " select (select count(*) from c), (select count(*) from w), array(select distinct subject_id from w)"
 )
@@ -196,9 +245,19 @@ async def put_off(tx: EngineTx, endpoint: Waiting) -> PutOff:
 
     What the earlier one ends meanwhile is to be let follow afterwards: who let it follow then has not seen it waiting.
     """
-    row = await tx.row(PUT_OFF, {"endpoint": endpoint.endpoint, "ahead": endpoint.ahead, "look": _LOOK})
+    row = await tx.row(PUT_OFF, _looked_at(endpoint))
     assert row is not None
     return PutOff._make(row)
+
+
+def _looked_at(endpoint: Waiting) -> dict[str, object]:
+    return {
+        "endpoint": endpoint.endpoint,
+        "ahead": endpoint.ahead,
+        "since": endpoint.enabled_at,
+        "wait": ORDER_WAIT,
+        "look": _LOOK,
+    }
 
 
 async def claim_in_order(
@@ -211,9 +270,7 @@ async def claim_in_order(
     rows = await tx.rows(
         CLAIM_IN_ORDER,
         {
-            "endpoint": endpoint.endpoint,
-            "ahead": endpoint.ahead,
-            "look": _LOOK,
+            **_looked_at(endpoint),
             "room": room,
             "lease": lease,
             "probing": probing,
@@ -226,7 +283,7 @@ async def claim_in_order(
 
 REST_OF_BATCHES = (
     "with c as materialized (select x.delivery_id from unnest(%(batch)b::uuid[]) b(id) cross join lateral"
-    f"  (select delivery_id from due where batch_id = b.id and {_FREE} for update skip locked) x),"
+    f"  (select delivery_id from due where batch_id = b.id and {held_store.FREE} for update skip locked) x),"
     " u as (update due set leased_until = now() + %(lease)s, fence = fence + 1"
     f"   where delivery_id = any(array(select delivery_id from c)) returning *){_WITH_EVENTS}"
 )

@@ -58,10 +58,13 @@ class Claims:
         return Claim(self._parcels(waiting, claimed, early), short)
 
     async def _lease(self, tx: EngineTx, ours: Sequence[tuple[Waiting, Room]]) -> tuple[list[Claimed], set[UUID]]:
-        claimed = await self._lease_freely(tx, [(one, room) for one, room in ours if not one.in_order])
+        claimed = await self._lease_freely(tx, [(one, room) for one, room in ours if not (one.only or one.in_order)])
+        for only in ("tests", "fresh"):
+            if wanted := [_wanted(one, room) for one, room in ours if one.only == only]:
+                claimed += await claim_store.claim(tx, wanted, only=only)
         early: set[UUID] = set()
         for one, room in ours:
-            if one.in_order:
+            if one.in_order and not one.only:
                 rows, ahead = await self._lease_in_order(tx, one, room)
                 claimed += rows
                 early |= ahead
@@ -70,11 +73,11 @@ class Claims:
         return claimed, early
 
     async def _lease_freely(self, tx: EngineTx, ours: Sequence[tuple[Waiting, Room]]) -> list[Claimed]:
-        wanted = [Wanted(one, room.newest, room.oldest, lease_for(one.timeout_s)) for one, room in ours]
+        wanted = [_wanted(one, room) for one, room in ours]
         probes: list[Claimed] = []
         if probed := [one for one, (_, room) in zip(wanted, ours, strict=True) if room.probing]:
             # A retry that is due has waited for this; only where there is none something fresh is risked.
-            probes = await claim_store.claim(tx, probed, only_retries=True)
+            probes = await claim_store.claim(tx, probed, only="retries")
             found = Counter(row.endpoint for row in probes)
             wanted = [one._replace(oldest=one.oldest - found[one.endpoint.endpoint]) for one in wanted]
             wanted = [one for one in wanted if one.newest or one.oldest]
@@ -145,6 +148,10 @@ class Claims:
             )
         # A batch goes together or not at all.
         return [parcel for parcel in parcels if parcel.batch is None or parcel.batch not in shut]
+
+
+def _wanted(one: Waiting, room: Room) -> Wanted:
+    return Wanted(one, room.newest, room.oldest, lease_for(one.timeout_s))
 
 
 class _Opened:

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from offhook.webhooks.parcel import Again, Closed, Dead, Kept, Left, Try
+from offhook.webhooks.parcel import Again, Closed, Dead, Left, Try
 from offhook.webhooks.schedule import Delivered
 
 commit_to_wire_ms = Histogram(
@@ -15,7 +15,7 @@ undecided = Counter(
 )
 _results = Counter("offhook_webhook_results", "What became of deliveries in the hands of this process.", ["outcome"])
 # Looking a label up costs more than counting.
-results = {kind: _results.labels(kind.__name__.lower()) for kind in (Delivered, Again, Dead, Closed, Kept, Left)}
+results = {kind: _results.labels(kind.__name__.lower()) for kind in (Delivered, Again, Dead, Closed, Left)}
 
 _request_ms = Histogram(
     "offhook_webhook_request_ms",

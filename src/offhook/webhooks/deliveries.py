@@ -1,7 +1,8 @@
 """`/v1/deliveries` and `/v1/dead-letters`: what became of each event at each endpoint, and sending it once more.
 
-A delivery's status is derived, never kept: open ones have a due row (pending, held, retrying), ended ones a dead letter
-(dead, discarded) or neither (delivered). A replay opens it again under its own id and the event's `webhook-id`.
+A delivery's status is derived, never kept: open ones have a due row (pending, retrying, or held by their endpoint), ended
+ones a dead letter (dead, discarded) or neither (delivered); what is given up is discarded while its row is still there. A
+replay opens it again under its own id and the event's `webhook-id`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from offhook.events import Actor, Fact, Log
 from offhook.events.catalogue.webhooks import WebhookReplayed
 from offhook.events.types import shown_subject
 from offhook.privacy import PersonKey, Vault
-from offhook.webhooks import delivery_store, lane_store, response
+from offhook.webhooks import delivery_store, held_store, response
 from offhook.webhooks.delivery_store import DeliveryRow, Place, TryRow
 from offhook.webhooks.letter import Heading, usual_headers
 
@@ -67,7 +68,7 @@ class Deliveries:
 
     async def open_again(self, tx: Tx, deliveries: Sequence[Place]) -> dict[UUID, UUID]:
         """Replay these where they can be; the endpoint of each that is open again."""
-        await lane_store.holding(tx)
+        await held_store.move_these(tx, [id for _, id in deliveries])
         opened = await delivery_store.replay(tx, deliveries)
         tx.on_commit(lambda: self._wakeups.send("due"))
         return opened

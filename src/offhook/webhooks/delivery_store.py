@@ -7,6 +7,7 @@ from typing import Literal, LiteralString
 from uuid import UUID
 
 from offhook.db import Tx
+from offhook.webhooks import held_store
 
 Status = Literal["pending", "held", "retrying", "delivered", "dead", "discarded"]
 
@@ -60,10 +61,7 @@ class Wanted:
         return asdict(self)
 
 
-STATUS: LiteralString = (
-    "case when l.status is not null then l.status when o.due_at is null then 'delivered' when o.held then 'held'"
-    " when o.tries > 0 then 'retrying' else 'pending' end"
-)
+STATUS: LiteralString = "coalesce(l.status, o.status, 'delivered')"
 # The event is asked for by order and bound, not by equality alone, for which a plan that was made while the day's partition
 # was empty may take any index that knows the tenant.
 TOLD_AT: LiteralString = (
@@ -83,11 +81,13 @@ _SHOWN: LiteralString = (
     "select d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id, d.type, (select e.subject_type from event e"
     "  where e.workspace_id = d.workspace_id and e.environment = d.environment and e.written_at = d.event_at and e.id = d.event_id),"
     f" d.subject_id, d.sequence, {STATUS} as status, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id)::int,"
-    " case when o.due_at < 'infinity' then o.due_at end, coalesce(o.replay, false), l.reason, l.died_at,"
+    " case when o.status in ('pending', 'retrying') then o.due_at end, o.replayed_at is not null,"
+    " coalesce(l.reason, case o.status when 'discarded' then o.reason end), coalesce(l.died_at, case o.status when 'discarded' then o.at end),"
     f" {CAUSE}"
 )
 OPEN: LiteralString = (
-    " left join lateral (select due_at, held, tries, replay from due where due.delivery_id = d.id offset 0) o on true"
+    f" left join lateral (select {held_store.STATUS} as status, u.due_at, u.replayed_at, coalesce(k.reason, 'endpoint_deleted') as reason, k.at"
+    f"  from due u{held_store.OF_ENDPOINT} where u.delivery_id = d.id offset 0) o on true"
     " left join lateral (select status, reason, died_at from dead_letter z where z.workspace_id = d.workspace_id"
     "  and z.environment = d.environment and z.delivery_id = d.id offset 0) l on true"
 )
@@ -116,12 +116,31 @@ _IN_ORDER = (
 _FROM_ORDER = f"{_SHOWN} from ({_IN_ORDER}) d{OPEN}{_FILTER}"
 
 
-def _open_rows(limit: LiteralString, due_at: LiteralString) -> LiteralString:
-    """What is open by the tenant's endpoints, for `due` is in nobody's order but theirs."""
+_ITS_ENDPOINTS: LiteralString = (
+    "(select id, status in ('active', 'failing') as takes from endpoint where workspace_id = %(ws)s and environment = %(env)s"
+    " and (%(endpoint)s::uuid is null or id = %(endpoint)s) offset 0) p"
+)
+
+
+def _that_go(limit: LiteralString) -> LiteralString:
+    """What is open and not held, by the tenant's endpoints, for `due` is in nobody's order but theirs."""
     return (
-        "(select id from endpoint where workspace_id = %(ws)s and environment = %(env)s"
-        " and (%(endpoint)s::uuid is null or id = %(endpoint)s) offset 0) p"
-        f" cross join lateral (select * from due where endpoint_id = p.id and due_at {due_at} {limit}) x"
+        f"{_ITS_ENDPOINTS} cross join lateral ((select * from due where endpoint_id = p.id and p.takes {limit})"
+        f" union all (select * from due where endpoint_id = p.id and test and not p.takes {limit})) x"
+    )
+
+
+def _held(limit: LiteralString) -> LiteralString:
+    return f"{_ITS_ENDPOINTS} cross join lateral (select * from due where endpoint_id = p.id and not p.takes {limit}) x"
+
+
+def _discarded(limit: LiteralString) -> LiteralString:
+    """Those that are moved already, and those that wait for it."""
+    key: LiteralString = "workspace_id, environment, written_at, delivery_id"
+    return (
+        f"((select {key} from dead_letter where workspace_id = %(ws)s and environment = %(env)s {limit}) union all"
+        f" select y.* from (select endpoint_id from given_up where workspace_id = %(ws)s and environment = %(env)s offset 0) k"
+        f" cross join lateral (select {key} from due where due.endpoint_id = k.endpoint_id {limit}) y) x"
     )
 
 
@@ -130,21 +149,20 @@ _OF_SMALL = (
     " and y.written_at = x.written_at and y.id = x.delivery_id offset 0) d"
 )
 _AFTER = " and (%(after)s::timestamptz is null or (d.written_at, d.id) < (%(after)s, %(after_id)s))"
-# A held row is due at infinity, so neither kind stands before the other.
+_FEW: LiteralString = f"limit {LOOKED_AT + 1}"
 _SMALL: dict[Status, LiteralString] = {
-    "pending": _open_rows("offset 0", "< 'infinity'"),
-    "retrying": _open_rows("offset 0", "< 'infinity'"),
-    "held": _open_rows("offset 0", "= 'infinity'"),
+    "pending": _that_go("offset 0"),
+    "retrying": _that_go("offset 0"),
+    "held": _held("offset 0"),
     "dead": "dead_letter x",
-    "discarded": "dead_letter x",
+    "discarded": _discarded("offset 0"),
 }
-_OF_TENANT = " where x.workspace_id = %(ws)s and x.environment = %(env)s"
 _PROBES: dict[Status, LiteralString] = {
-    "pending": _open_rows(f"limit {LOOKED_AT + 1}", "< 'infinity'"),
-    "retrying": _open_rows(f"limit {LOOKED_AT + 1}", "< 'infinity'"),
-    "held": _open_rows(f"limit {LOOKED_AT + 1}", "= 'infinity'"),
-    "dead": f"dead_letter x{_OF_TENANT}",
-    "discarded": f"dead_letter x{_OF_TENANT}",
+    "pending": _that_go(_FEW),
+    "retrying": _that_go(_FEW),
+    "held": _held(_FEW),
+    "dead": "dead_letter x where x.workspace_id = %(ws)s and x.environment = %(env)s",
+    "discarded": _discarded(_FEW),
 }
 # The events of a subject lead to its deliveries, which were written in the same transactions.
 _TOLD_OF = (
@@ -284,25 +302,24 @@ Place = tuple[datetime, UUID]
 
 
 async def replay(tx: Tx, deliveries: Sequence[Place]) -> dict[UUID, UUID]:
-    """Open these again, due now, or held while their endpoint takes nothing; the endpoint of each that was opened.
+    """Open these again, due now; the endpoint of each that was opened.
 
-    Passed over: what is open already, and what belongs to an endpoint that is gone. To be called after `holding`.
+    Passed over: what is open already, and what belongs to an endpoint that is gone. What is given up is to be moved before.
     """
     rows = await tx.rows(
         "with d as materialized (select d.* from unnest(%(at)b::timestamptz[], %(id)b::uuid[]) x(at, id) cross join lateral"
         "   (select * from delivery y where y.workspace_id = %(ws)s and y.environment = %(env)s and y.written_at = x.at and y.id = x.id"
         "    offset 0) d),"
-        " o as (insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, tries, replay,"
-        "   held, fence, rendering, subject_id, sequence, ordered_until)"
+        " o as (insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, tries, replayed_at,"
+        "   fence, rendering, subject_id, sequence, ordered_until)"
         "   select d.workspace_id, d.environment, d.id, d.written_at, d.event_id, d.event_at, d.endpoint_id,"
-        "   case when e.takes then %(now)s else 'infinity' end, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id),"
+        "   %(now)s, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id), %(wall)s,"
         # A fence that whoever still has a cancelled round of it in hand cannot know.
-        "   true, not e.takes, (extract(epoch from %(wall)s::timestamptz) - 1577836800)::int, d.rendering,"
+        "   (extract(epoch from %(wall)s::timestamptz) - 1577836800)::int, d.rendering,"
         "   case when e.in_order then d.subject_id end, case when e.in_order then d.sequence end,"
         "   case when e.in_order then %(now)s + interval '60 s' end"
-        "   from d cross join lateral (select p.status in ('active', 'failing') as takes,"
-        "    coalesce(p.settings->>'ordering' = 'per_subject', false) as in_order from endpoint p"
-        "   where p.workspace_id = d.workspace_id and p.environment = d.environment and p.id = d.endpoint_id offset 0) e"
+        "   from d cross join lateral (select coalesce(p.settings->>'ordering' = 'per_subject', false) as in_order from endpoint p"
+        "    where p.workspace_id = d.workspace_id and p.environment = d.environment and p.id = d.endpoint_id offset 0) e"
         "   on conflict (delivery_id) do nothing returning delivery_id, endpoint_id),"
         " l as (delete from dead_letter where workspace_id = %(ws)s and environment = %(env)s"
         "   and delivery_id = any(array(select delivery_id from o)))"

@@ -67,9 +67,9 @@ class Endpoint:
         """What signs its messages at `now`."""
         return self._signing.at(now)
 
-    @property
-    def sendable(self) -> bool:
-        return self.status in SENDABLE
+    def takes(self, *, test: bool) -> bool:
+        """Whether it is sent this now: nothing but a test while it is paused, disabled, or to be tested first."""
+        return test or self.status in SENDABLE
 
     @property
     def in_order(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a result changes beyond the delivery's own row: dead letters, held deliveries, the health of endpoints.
+"""What a result changes beyond the delivery's own row: dead letters, the health of endpoints.
 
 All in one transaction of the tenant, with the facts that tell of it. A delivery dies once: by deleting its due row under
 its fence.
@@ -13,12 +13,12 @@ from offhook.db import EngineTx, Tx
 from offhook.events import Fact, Log, Transition
 from offhook.events.catalogue.webhooks import WebhookDeadLettered, WebhookEndpointDisabled, WebhookEndpointUpdated
 from offhook.privacy import Vault
-from offhook.webhooks import health, lane_store, outcome_store, response, store
+from offhook.webhooks import health, outcome_store, response, store
 from offhook.webhooks.directory import Directory
 from offhook.webhooks.endpoint_settings import settings_of
 from offhook.webhooks.health import Health
 from offhook.webhooks.outcome_store import Written
-from offhook.webhooks.parcel import Closed, Dead, Kept, Result, Try
+from offhook.webhooks.parcel import Closed, Dead, Result, Try
 
 
 class Endings:
@@ -30,12 +30,9 @@ class Endings:
         self._directory = directory
 
     async def conclude(self, tx: Tx, results: Sequence[Result]) -> None:
-        """Bury the dead, hold what may not be sent, judge the endpoints, and tell of it."""
+        """Bury the dead, judge the endpoints, and tell of it."""
         facts = await self._bury(tx, results)
         facts += await self._judge(tx, results)
-        if kept := [result.parcel for result in results if isinstance(result.outcome, Kept)]:
-            await lane_store.holding(tx)  # after the endpoints' own rows, as who enables one takes them
-            await outcome_store.hold(tx, kept)
         await self._log.append(tx, facts)
 
     async def _bury(self, tx: Tx, results: Sequence[Result]) -> list[Fact]:
@@ -88,7 +85,6 @@ class Endings:
         moved = Transition("status", before.status, after.status, after.reason or "success")
         if after.status != "disabled":
             return [WebhookEndpointUpdated(subject_id=endpoint, transition=moved, changed=["status"])]
-        await outcome_store.hold_all(tx, endpoint)
         return [WebhookEndpointDisabled(subject_id=endpoint, transition=moved, reason=moved.reason)]
 
 

@@ -3,8 +3,9 @@
     pending_test ──2xx of a test──▶ active ⇄ failing      see `health`
          any ──pause──▶ paused        any ──disable, 410, days of failures──▶ disabled        any ──enable──▶ active
 
-While an endpoint is paused or disabled its events are held; `enable` sends or discards them. Every change raises the
-tenant's generation in its transaction, so that from its commit on no process tells by the old settings.
+While an endpoint is paused or disabled its events are held; `enable` sends or discards them. None of that touches a
+delivery, so it takes no longer however many are open; they are counted to 100,000. Every change raises the tenant's
+generation in its transaction, so that from its commit on no process tells by the old settings, and wakes whoever sends.
 """
 
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from offhook import ids
-from offhook.db import Tx, Wakeups
+from offhook.db import Tx
 from offhook.errors import Conflict, Forbidden, Invalid, NotFound, Stale
 from offhook.events import ENGINE, Actor, Fact, Log, Transition, sample_of
 from offhook.events.catalogue.webhooks import (
@@ -30,10 +31,10 @@ from offhook.events.types import every_type
 from offhook.http import Page
 from offhook.http.resources import Ref
 from offhook.privacy import Vault
-from offhook.webhooks import globs, lane_store, outcome_store, proving, store
+from offhook.webhooks import globs, held_store, proving, store
 from offhook.webhooks.credentials import ClientCredentials
 from offhook.webhooks.destinations.registry import Destinations
-from offhook.webhooks.directory import Directory
+from offhook.webhooks.directory import SENDABLE, Directory
 from offhook.webhooks.endpoint_settings import EndpointSettings, changed_settings, patched, settings_of
 from offhook.webhooks.messages import lets_through
 from offhook.webhooks.proofs import Proofs, changed_proofs
@@ -43,6 +44,7 @@ from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, Rotation, en
 
 Shown = dict[str, Any]
 _USUAL = Rotation()
+_DISCARDED = "discarded_on_enable"
 
 
 class Endpoints:
@@ -60,7 +62,6 @@ class Endpoints:
         self,
         vault: Vault,
         log: Log,
-        wakeups: Wakeups,
         directory: Directory,
         destinations: Destinations,
         actor: Actor = ENGINE,
@@ -69,7 +70,6 @@ class Endpoints:
     ) -> None:
         self._vault = vault
         self._log = log
-        self._wakeups = wakeups
         self._directory = directory
         self._destinations = destinations
         self._actor = actor
@@ -80,9 +80,7 @@ class Endpoints:
 
         `may_unmask`: whether the actor may see what events mask, and so may have it told.
         """
-        return Endpoints(
-            self._vault, self._log, self._wakeups, self._directory, self._destinations, actor, may_unmask=may_unmask
-        )
+        return Endpoints(self._vault, self._log, self._directory, self._destinations, actor, may_unmask=may_unmask)
 
     async def create(self, tx: Tx, body: EndpointIn) -> Shown:
         """A new endpoint, with its keys, which are shown this once.
@@ -147,9 +145,9 @@ class Endpoints:
         return {**saved, **proved.shown, **({"ssrf": ssrf} if {"url", "authentication"} & set(changed) else {})}
 
     async def delete(self, tx: Tx, ref: Ref) -> None:
-        """Remove it; what was still open for it ends as discarded. Raises NotFound."""
+        """Remove it; what was still open for it is discarded from now on. Raises NotFound."""
         row = await self._row(tx, ref, lock=True)
-        discarded = await outcome_store.discard_all(tx, row.id, "endpoint_deleted", only_held=False)
+        discarded = await held_store.give_up(tx, row.id, "endpoint_deleted")
         await store.delete(tx, row.id)
         await self._tell(tx, WebhookEndpointDeleted(subject_id=row.id, deliveries_discarded=discarded))
 
@@ -169,16 +167,16 @@ class Endpoints:
         row = await self._row(tx, ref, lock=True)
         if row.status == "active":
             return self._shown(tx, row)
-        await self._directory.changed(tx)
-        await lane_store.releasing(tx)  # after the generation: who raised that may wait to hold something
-        if held == "send":
-            count = await outcome_store.release_all(tx, row.id)
-            tx.on_commit(lambda: self._wakeups.send("due"))
-        else:
-            count = await outcome_store.discard_all(tx, row.id, "discarded_on_enable", only_held=True)
+        count = 0
+        if row.status not in SENDABLE:
+            count = await (
+                held_store.count(tx, row.id) if held == "send" else held_store.give_up(tx, row.id, _DISCARDED)
+            )
         moved = Transition("status", row.status, "active", "by_request")
         fact = WebhookEndpointEnabled(subject_id=row.id, transition=moved, held=held, deliveries=count)
-        after = replace(row, status="active", status_reason=None, failures_in_row=0, failing_since=None)
+        after = replace(
+            row, status="active", status_reason=None, failures_in_row=0, failing_since=None, enabled_at=tx.now
+        )
         return await self._save(tx, after, fact)
 
     async def rotate_secret(self, tx: Tx, ref: Ref, body: Rotation = _USUAL) -> Shown:
@@ -219,7 +217,6 @@ class Endpoints:
     async def _stop(self, tx: Tx, row: EndpointRow, status: str) -> Shown:
         if row.status == status:
             return self._shown(tx, row)
-        await outcome_store.hold_all(tx, row.id)
         moved = Transition("status", row.status, status, "by_request")
         fact: Fact = WebhookEndpointUpdated(subject_id=row.id, transition=moved, changed=["status"])
         if status == "disabled":

@@ -29,8 +29,7 @@ class FanOut:
     """Writes one delivery for each endpoint that listens, and hands it to this process's sender at the commit.
 
     An event is told to every endpoint that its transaction could see: the endpoints in memory are compared with the
-    tenant's generation by the very statement that writes, and read anew when they are old. Only what is to be held takes
-    turns with whoever enables an endpoint, lest it be held for one that is enabled already. What the sender here has no
+    tenant's generation by the very statement that writes, and read anew when they are old. What the sender here has no
     room for, what is to be sent in order, and everything when there is none, is left for whoever may claim it.
     """
 
@@ -45,8 +44,6 @@ class FanOut:
         book = await self._directory.book(tx)
         while True:
             rows, to_keep = self._address(tx, book, events)
-            if any(row.held for row in rows):
-                await lane_store.holding(tx)
             if await lane_store.insert(tx, book.generation, rows) == book.generation:
                 break
             book = await self._directory.read(tx)
@@ -56,7 +53,7 @@ class FanOut:
         if leased and self._hand:
             hand = self._hand
             tx.on_commit(lambda: hand.offer(leased))
-        if any(not (row.leased or row.held) for row in rows):
+        if any(not row.leased and _goes(book, row.parcel) for row in rows):
             tx.on_commit(lambda: self._wakeups.send("due"))
 
     def _address(self, tx: Tx, book: Book, events: Sequence[Event]) -> tuple[list[Addressed], list[Message]]:
@@ -76,8 +73,6 @@ class FanOut:
         self, tx: Tx, event: Event, endpoint: Endpoint, message: Message, left: dict[UUID, int]
     ) -> Addressed:
         test = event.fact.test and event.fact.only_for is not None
-        held = not endpoint.sendable and not test
-        leased = not held and self._takes(left, endpoint)
         parcel = Parcel(
             tx.tenant,
             ids.delivery_of(event.id, endpoint.id),
@@ -88,7 +83,7 @@ class FanOut:
             test=test,
             ordered=event.fact.subject_id if endpoint.in_order and not test else None,
         )
-        return Addressed(parcel, event.fact.subject_id, held, leased)
+        return Addressed(parcel, event.fact.subject_id, endpoint.takes(test=test) and self._takes(left, endpoint))
 
     def _takes(self, left: dict[UUID, int], endpoint: Endpoint) -> bool:
         # What is sent in order must know what of its subject is open already, and that the database knows.
@@ -99,6 +94,10 @@ class FanOut:
             room = self._hand.room(endpoint)
         left[endpoint.id] = room - 1
         return room > 0
+
+
+def _goes(book: Book, parcel: Parcel) -> bool:
+    return book.endpoints[parcel.endpoint].takes(test=parcel.test)
 
 
 def _told(book: Book, event: Event) -> Iterator[Endpoint]:

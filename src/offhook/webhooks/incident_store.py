@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from offhook.db import EngineTx, Tenant, Tx
+from offhook.webhooks.claim_store import HEADS, TAKING
 
 About = Literal["failing", "disabled", "lagging", "dead_letters"]
 
@@ -107,14 +108,11 @@ class Late:
 # One look per endpoint that has anything open, by the index of what is due; whatever a process is sending just now is
 # not late. Endpoints whose lateness is over are those with an open incident that the first half does not find.
 LATE = (
-    "with recursive head as ("
-    "  (select endpoint_id, workspace_id, environment, due_at from due order by endpoint_id, due_at limit 1)"
-    "  union all select n.* from head cross join lateral (select endpoint_id, workspace_id, environment, due_at from due"
-    "   where endpoint_id > head.endpoint_id order by endpoint_id, due_at limit 1) n),"
-    " late as materialized (select h.workspace_id, h.environment, h.endpoint_id, now() + v.clock_offset - f.due_at as by from head h"
-    "  cross join lateral (select clock_offset from environment e where e.workspace_id = h.workspace_id and e.environment = h.environment"
-    "   offset 0) v cross join lateral (select due_at from due where endpoint_id = h.endpoint_id and (leased_until is null or leased_until < now())"
-    "   order by due_at limit 1) f where f.due_at <= now() + v.clock_offset - %(after)s)"
+    f"{HEADS}, late as materialized (select h.workspace_id, h.environment, h.endpoint_id, now() + v.clock_offset - f.due_at as by from head h"
+    f" {TAKING} cross join lateral (select clock_offset from environment e where e.workspace_id = h.workspace_id"
+    "   and e.environment = h.environment offset 0) v cross join lateral (select greatest(d.due_at, p.enabled_at) as due_at from due d"
+    "   where d.endpoint_id = h.endpoint_id and (d.leased_until is null or d.leased_until < now()) order by d.due_at limit 1) f"
+    "  where f.due_at <= now() + v.clock_offset - %(after)s)"
     " select workspace_id, environment, endpoint_id, by from late"
     " union all select workspace_id, environment, endpoint_id, interval '0' from incident i where about = 'lagging' and over_at is null"
     "  and not exists (select from late l where l.endpoint_id = i.endpoint_id)"

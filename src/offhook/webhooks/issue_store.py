@@ -85,14 +85,14 @@ class IssueRow:
 # Only where a success came later is it asked what still waits for its next try, and that of a few rows at the index's head.
 _OVERCOME = (
     "case when i.status <> 'open' or coalesce(p.last_success_at <= i.last_seen_at, true) then false else not exists ("
-    "select from (select tries from due where endpoint_id = i.endpoint_id and due_at < 'infinity' order by due_at"
+    "select from (select tries from due where endpoint_id = i.endpoint_id and p.takes order by due_at"
     f" limit {_LOOKED_AT}) q where q.tries > 0) end"
 )
 _ISSUES: LiteralString = (
     "select i.id, i.endpoint_id, i.cause, case when o.overcome then 'resolved' else i.status end, o.overcome, i.count, i.first_tries, i.dead,"
     " i.sample, i.first_seen_at, i.last_seen_at, case when o.overcome then p.last_success_at else i.resolved_at end, i.version"
-    " from delivery_issue i left join lateral (select last_success_at from endpoint e where e.workspace_id = i.workspace_id"
-    "  and e.environment = i.environment and e.id = i.endpoint_id offset 0) p on true"
+    " from delivery_issue i left join lateral (select last_success_at, status in ('active', 'failing') as takes"
+    "  from endpoint e where e.workspace_id = i.workspace_id and e.environment = i.environment and e.id = i.endpoint_id offset 0) p on true"
     f" cross join lateral (select {_OVERCOME} as overcome offset 0) o where i.workspace_id = %(ws)s and i.environment = %(env)s"
 )
 

@@ -1,7 +1,7 @@
 """The hot SQL: deliveries that are written, waited for and claimed. What became of them: `outcome_store`.
 
 Written so that no plan, however old, scans or hash-joins a whole table: `= any(array)` for deletes and updates, lateral
-sub-selects for joins. A held row is due at infinity, so that a backlog of them never stands before a row to be sent.
+sub-selects for joins.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,10 @@ ORDER_WAIT = timedelta(seconds=60)
 
 
 class Addressed(NamedTuple):
-    """A parcel as fan-out writes it: held for an endpoint that takes nothing now, leased when this process sends it."""
+    """A parcel as fan-out writes it: leased when this process sends it."""
 
     parcel: Parcel
     subject: UUID
-    held: bool
     leased: bool
 
 
@@ -29,14 +28,14 @@ INSERT = (
     "with g as materialized (select coalesce((select generation from endpoint_generation"
     "   where workspace_id = %(ws)s and environment = %(env)s), 0) as generation),"
     " t as materialized (select * from unnest(%(delivery)b::uuid[], %(event)b::uuid[], %(endpoint)b::uuid[], %(type)b::text[],"
-    "   %(subject)b::uuid[], %(sequence)b::int[], %(held)b::bool[], %(until)b::timestamptz[], %(word)b::text[], %(ordered)b::uuid[],"
-    "   %(test)b::bool[]) t(delivery, event, endpoint, type, subject, sequence, held, until, word, ordered, test)"
+    "   %(subject)b::uuid[], %(sequence)b::int[], %(until)b::timestamptz[], %(word)b::text[], %(ordered)b::uuid[],"
+    "   %(test)b::bool[]) t(delivery, event, endpoint, type, subject, sequence, until, word, ordered, test)"
     "   where (select generation from g) = %(generation)s),"
     " d as (insert into delivery (workspace_id, environment, written_at, id, event_id, event_at, endpoint_id, type, subject_id, sequence,"
     "   rendering) select %(ws)s, %(env)s, %(wall)s, delivery, event, %(wall)s, endpoint, type, subject, sequence, word from t),"
-    " o as (insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, held, leased_until,"
+    " o as (insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at, leased_until,"
     "   test, rendering, subject_id, sequence, ordered_until)"
-    "   select %(ws)s, %(env)s, delivery, %(wall)s, event, %(wall)s, endpoint, case when held then 'infinity' else %(now)s end, held,"
+    "   select %(ws)s, %(env)s, delivery, %(wall)s, event, %(wall)s, endpoint, %(now)s,"
     "   until, test, word, ordered, case when ordered is not null then sequence end,"
     "   case when ordered is not null then %(now)s + %(wait)s end from t)"
     " select generation from g"
@@ -61,7 +60,6 @@ async def insert(tx: Tx, generation: int, rows: Sequence[Addressed]) -> int:
             "type": [message.type for message in messages],
             "subject": [row.subject for row in rows],
             "sequence": [message.sequence for message in messages],
-            "held": [row.held for row in rows],
             "until": [row.parcel.leased_until if row.leased else None for row in rows],
             "word": [message.word for message in messages],
             "ordered": [parcel.ordered for parcel in parcels],
@@ -87,15 +85,3 @@ async def insert_renderings(tx: Tx, messages: Sequence[Message]) -> None:
             "body": [message.sealed() for message in messages],
         },
     )
-
-
-async def holding(tx: Tx) -> None:
-    """Before anything is held: whoever releases what is held waits until this transaction is over, or was before it."""
-    await tx.run_now(
-        "select pg_advisory_xact_lock_shared(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word}
-    )
-
-
-async def releasing(tx: Tx) -> None:
-    """Before what is held is released: everything held until now is seen, and whoever holds next sees who is released."""
-    await tx.run_now("select pg_advisory_xact_lock(hashtextextended(%(tenant)s::text, 6))", {"tenant": tx.tenant.word})

@@ -1,7 +1,6 @@
-"""The SQL of what became of deliveries: tries written, rows closed, held, released or given back.
+"""The SQL of what became of deliveries: tries written, rows closed or given back.
 
-Written so that no plan, however old, scans or hash-joins a whole table: `= any(array)` for deletes and updates. A held
-row is due at infinity, so that a backlog of them never stands before a row to be sent.
+Written so that no plan, however old, scans or hash-joins a whole table: `= any(array)` for deletes and updates.
 """
 
 from collections.abc import Sequence
@@ -145,22 +144,6 @@ async def close(tx: Tx, parcels: Sequence[Parcel], status: str, reason: str) -> 
     return moved
 
 
-async def hold(tx: Tx, parcels: Sequence[Parcel]) -> None:
-    """Let these rows, where they are still ours, wait until their endpoint takes something again.
-
-    One whose endpoint takes something by now is given back. To be called after `holding`.
-    """
-    for fence, deliveries in _by_fence(parcels).items():
-        await tx.run(
-            "update due set held = true, due_at = 'infinity' where workspace_id = %(ws)s and environment = %(env)s"
-            " and delivery_id = any(%(d)b::uuid[]) and fence = %(fence)s and not exists (select from endpoint e"
-            "  where e.workspace_id = due.workspace_id and e.environment = due.environment and e.id = due.endpoint_id"
-            "  and e.status in ('active', 'failing'))",
-            {**tx.keys, "d": deliveries, "fence": fence},
-        )
-        await give_back(tx, fence, deliveries)
-
-
 def _by_fence(parcels: Sequence[Parcel]) -> dict[int, list[UUID]]:
     fences: dict[int, list[UUID]] = {}
     for parcel in parcels:
@@ -168,42 +151,13 @@ def _by_fence(parcels: Sequence[Parcel]) -> dict[int, list[UUID]]:
     return fences
 
 
-_OPEN_OF_ENDPOINT = (
-    "update due set held = true, due_at = 'infinity' where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s"
-    " and due_at < 'infinity' and (leased_until is null or leased_until < %(wall)s)"
-)
-
-
-async def hold_all(tx: Tx, endpoint: UUID) -> None:
-    """Hold whatever is open for this endpoint, but for what some process is sending: that one holds it itself."""
-    await tx.run(_OPEN_OF_ENDPOINT, {**tx.keys, "e": endpoint, "wall": tx.wall})
-
-
-async def release_all(tx: Tx, endpoint: UUID) -> int:
-    """Send what was held for this endpoint; how many. To be called after `releasing`."""
-    return await tx.count(
-        "update due set held = false, due_at = %(now)s, ordered_until = case when subject_id is not null then %(now)s + %(wait)s end"
-        " where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s and due_at = 'infinity'",
-        {**tx.keys, "e": endpoint, "now": tx.now, "wait": ORDER_WAIT},
-    )
-
-
-async def discard_all(tx: Tx, endpoint: UUID, reason: str, *, only_held: bool) -> int:
-    """Move what is open for this endpoint (or only what is held) among the dead letters as discarded; how many."""
-    return await tx.count(
-        "with gone as (delete from due where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s"
-        "  and (held or not %(only_held)s) returning *)"
-        " insert into dead_letter (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries, reason, status,"
-        "  died_at) select workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries, %(reason)s, 'discarded',"
-        "  %(now)s from gone",
-        {**tx.keys, "e": endpoint, "only_held": only_held, "reason": reason, "now": tx.now},
-    )
-
-
+_UNLEASED: LiteralString = "(leased_until is null or leased_until < %(wall)s) order by due_at limit 1"
 AHEAD: LiteralString = (
-    "select min(d.due_at), coalesce(bool_or(b.busy), false) from endpoint e left join lateral (select due_at from due"
-    "  where endpoint_id = e.id and due_at < 'infinity' and (leased_until is null or leased_until < %(wall)s) order by due_at limit 1) d on true"
-    " cross join lateral (select exists (select from due where endpoint_id = e.id and due_at < 'infinity'"
-    "  and leased_until >= %(wall)s) as busy) b where e.workspace_id = %(ws)s and e.environment = %(env)s"
+    "select min(d.due_at), coalesce(bool_or(b.busy), false) from (select id, status in ('active', 'failing') as takes from endpoint"
+    "  where workspace_id = %(ws)s and environment = %(env)s offset 0) e left join lateral ("
+    f"  (select due_at from due where endpoint_id = e.id and e.takes and {_UNLEASED})"
+    f"  union all (select due_at from due where endpoint_id = e.id and test and not e.takes and {_UNLEASED})) d on true"
+    " cross join lateral (select exists (select from due where endpoint_id = e.id and e.takes and leased_until >= %(wall)s)"
+    "  or exists (select from due where endpoint_id = e.id and test and leased_until >= %(wall)s) as busy) b"
 )
 """When the tenant's next delivery that no process holds is due, held ones not counted; and whether one holds any."""

@@ -125,16 +125,11 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Not sent: its endpoint takes nothing at the moment, so it is held."""
-
-
-@dataclass(frozen=True, slots=True)
 class Left:
-    """Not sent: our lease is over or nearly, or this process ends. Whoever claims it next sends it."""
+    """Not sent: our lease is over or nearly, its endpoint takes nothing now, or this process ends. Whoever claims it next sends it."""
 
 
-Outcome = Delivered | Again | Dead | Closed | Kept | Left
+Outcome = Delivered | Again | Dead | Closed | Left
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from offhook.webhooks.destinations.contract import Consignment, Item, Told
 from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.directory import Directory, Endpoint
 from offhook.webhooks.letter import Letter
-from offhook.webhooks.parcel import Again, Closed, Dead, Kept, Left, Outcome, Parcel, Result, Try
+from offhook.webhooks.parcel import Again, Closed, Dead, Left, Outcome, Parcel, Result, Try
 from offhook.webhooks.reach import Reaches
 from offhook.webhooks.schedule import (
     Delivered,
@@ -86,20 +86,19 @@ class Post:
         if endpoint is None and (endpoint := await self._directory.endpoint(first.tenant, first.endpoint)) is None:
             return _unsent(parcels, Closed("endpoint_deleted"))
         wall = datetime.now(UTC)
-        if (unfit := self._unfit(parcels, endpoint, wall)) is not None:
-            return _unsent(parcels, unfit)
+        if self._is_unfit(parcels, endpoint, wall):
+            return _unsent(parcels, Left())
         # Several that are not yet bound were taken together before their endpoint wanted no batches any more.
         batches = first.joins and (endpoint.settings.batch is not None or len(parcels) > 1)
         if not batches and not isinstance(endpoint.proofs.credentials, ClientCredentials):
             return await self._send(parcels, endpoint, None, wall)
         return await self._prepared(parcels, endpoint, batches=batches)
 
-    def _unfit(self, parcels: Sequence[Parcel], endpoint: Endpoint, wall: datetime) -> Left | Kept | None:
-        """What becomes of them unsent; None when they may be sent."""
+    def _is_unfit(self, parcels: Sequence[Parcel], endpoint: Endpoint, wall: datetime) -> bool:
+        """Whether they may not be sent now."""
         lasts = min(parcel.leased_until for parcel in parcels) - wall
-        if lasts < timedelta(seconds=endpoint.settings.timeout_s) + _WRITING or not self._may_send(endpoint):
-            return Left()
-        return None if endpoint.sendable or parcels[0].test else Kept()
+        is_over = lasts < timedelta(seconds=endpoint.settings.timeout_s) + _WRITING
+        return is_over or not self._may_send(endpoint) or not endpoint.takes(test=parcels[0].test)
 
     def _may_send(self, endpoint: Endpoint) -> bool:
         return not endpoint.settings.needs_owner or self._owns(endpoint.id)
@@ -112,7 +111,7 @@ class Post:
         token = await self._token(parcels[0], endpoint) if parcels else None
         wall = datetime.now(UTC)
         # That may have taken seconds: the endpoint may be another by now, our lease at its end.
-        if not parcels or not self._is_still(endpoint, parcels[0]) or self._unfit(parcels, endpoint, wall) is not None:
+        if not parcels or not self._is_still(endpoint, parcels[0]) or self._is_unfit(parcels, endpoint, wall):
             return _unsent([*parcels, *lost], Left())
         carried = await self._send(parcels, endpoint, token, wall)
         return carried._replace(results=[*carried.results, *_unsent(lost, Left()).results])

@@ -12,6 +12,7 @@ from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import Tx
+from offhook.webhooks import held_store
 from offhook.webhooks.delivery_store import CAUSE, OPEN, STATUS, TOLD_AT
 from offhook.webhooks.replay import Position, Replay
 from offhook.webhooks.replay_filter import Filter
@@ -141,6 +142,12 @@ class Cancelled:
     ordered: Sequence[tuple[UUID, UUID]]
 
 
+_STILL: LiteralString = (
+    f"due u{held_store.OF_ENDPOINT} where u.delivery_id = any(%(ids)b::uuid[]) and u.workspace_id = %(ws)s and u.environment = %(env)s"
+    f" and {held_store.STATUS} = any(%(statuses)b::text[])"
+)
+
+
 async def cancel(tx: Tx, deliveries: Sequence[UUID], statuses: Sequence[str]) -> Cancelled:
     """Let these end as discarded, where they are open and of these statuses still; what somebody has locked is passed by.
 
@@ -148,9 +155,7 @@ async def cancel(tx: Tx, deliveries: Sequence[UUID], statuses: Sequence[str]) ->
     """
     rows = await tx.rows(
         # Waiting for nobody, so that no sender that settles the same rows in another order is ever embraced.
-        "with c as materialized (select delivery_id from due where delivery_id = any(%(ids)b::uuid[]) and workspace_id = %(ws)s"
-        "  and environment = %(env)s and case when held then 'held' when tries > 0 then 'retrying' else 'pending' end"
-        "  = any(%(statuses)b::text[]) for update skip locked),"
+        f"with c as materialized (select delivery_id from {_STILL} for update of u skip locked),"
         " gone as (delete from due where delivery_id = any(array(select delivery_id from c)) returning *),"
         " l as (insert into dead_letter (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries, reason,"
         "   status, died_at) select workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id,"
@@ -167,8 +172,7 @@ async def cancel(tx: Tx, deliveries: Sequence[UUID], statuses: Sequence[str]) ->
 async def still_open(tx: Tx, deliveries: Sequence[UUID], statuses: Sequence[str]) -> set[UUID]:
     """Those of these that are open and of these statuses."""
     rows = await tx.rows(
-        "select delivery_id from due where delivery_id = any(%(ids)b::uuid[]) and workspace_id = %(ws)s and environment = %(env)s"
-        " and case when held then 'held' when tries > 0 then 'retrying' else 'pending' end = any(%(statuses)b::text[])",
+        f"select delivery_id from {_STILL}",
         {**tx.keys, "ids": list(deliveries), "statuses": list(statuses)},
     )
     return {row[0] for row in rows}

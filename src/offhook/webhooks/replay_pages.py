@@ -14,7 +14,7 @@ from offhook.db import Database, Tx, Wakeups
 from offhook.errors import OffhookError, is_away
 from offhook.jobs import Job
 from offhook.jobs.outcome import Done, GiveUp, Outcome, RetryAt
-from offhook.webhooks import outcome_store, replay_match_store, replay_store
+from offhook.webhooks import held_store, outcome_store, replay_match_store, replay_store
 from offhook.webhooks.deliveries import Deliveries
 from offhook.webhooks.replay import Page, Position, Replay
 from offhook.webhooks.replay_match_store import Looked
@@ -55,6 +55,8 @@ class Pages:
             return RetryAt(replay.next_at, "rate")
         if replay.missing and not await replay_store.all_is_seen(tx, id):
             return RetryAt(tx.now + _LOOK_AGAIN, "not_all_is_seen")
+        if replay.filter.status == "discarded" and await held_store.given_up(tx, tx.tenant):
+            return RetryAt(tx.now + _LOOK_AGAIN, "not_all_is_discarded")
         try:
             after = replay.after(await self._page(tx, replay), tx.now)
         except EndpointGone:

@@ -22,6 +22,7 @@ from offhook.webhooks import counts, outcome_store
 from offhook.webhooks.claim_store import Waiting
 from offhook.webhooks.claims import Claim, Claims
 from offhook.webhooks.directory import Directory, Endpoint
+from offhook.webhooks.discards import Discards
 from offhook.webhooks.lane import Load
 from offhook.webhooks.owners import Owners
 from offhook.webhooks.parcel import Left, Parcel, Result, Try
@@ -43,6 +44,7 @@ class Sender:
         directory: Directory,
         owners: Owners,
         claims: Claims,
+        discards: Discards,
         post: Post,
         recorder: Recorder,
         *,
@@ -52,6 +54,7 @@ class Sender:
         self._directory = directory
         self._owners = owners
         self._claims = claims
+        self._discards = discards
         self._post = post
         self._recorder = recorder
         self._queues = Queues(CAPACITY, in_flight=in_flight, clock=time.perf_counter, later=_later)
@@ -131,6 +134,7 @@ class Sender:
 
     async def drain(self, tenant: Tenant) -> bool:
         """Send everything that is due for this tenant, until all results are written; whether there was anything."""
+        await self._discards.clear(tenant)
         anything = False
         while (await self._claim(tenant)).parcels or self._open[tenant]:
             anything = True
@@ -139,6 +143,7 @@ class Sender:
 
     async def work(self, tenant: Tenant) -> bool:
         """Claim and send what is due for this tenant; whether there was anything."""
+        await self._discards.clear(tenant)
         await self._claim(tenant)
         return self._open[tenant] > 0
 

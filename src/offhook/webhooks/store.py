@@ -13,7 +13,7 @@ from offhook.webhooks.health import Health
 
 _COLUMNS = (
     "id, external_id, url, events, description, settings, needs_owner, secret, status, status_reason, failures_in_row, failing_since,"
-    " last_success_at, metadata, created_at, updated_at, version"
+    " last_success_at, enabled_at, metadata, created_at, updated_at, version"
 )
 
 
@@ -34,6 +34,7 @@ class EndpointRow:
     failures_in_row: int = 0
     failing_since: datetime | None = None
     last_success_at: datetime | None = None
+    enabled_at: datetime | None = None
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
@@ -45,7 +46,7 @@ async def insert(tx: Tx, row: EndpointRow) -> bool:
     return bool(
         await tx.count(
             f"insert into endpoint (workspace_id, environment, {_COLUMNS}) values (%(ws)s, %(env)s, %(id)s, %(external_id)s, %(url)s,"
-            " %(events)b, %(description)s, %(settings)s, %(needs_owner)s, %(secret)b, %(status)s, null, 0, null, null, %(metadata)s,"
+            " %(events)b, %(description)s, %(settings)s, %(needs_owner)s, %(secret)b, %(status)s, null, 0, null, null, null, %(metadata)s,"
             " %(at)s, %(at)s, 1)"
             " on conflict (workspace_id, environment, external_id) do nothing",
             {
@@ -104,7 +105,7 @@ async def update(tx: Tx, row: EndpointRow) -> bool:
             "update endpoint set external_id = %(external_id)s, url = %(url)s, events = %(events)b, description = %(description)s,"
             " settings = %(settings)s, needs_owner = %(needs_owner)s, secret = %(secret)b,"
             " status = %(status)s, status_reason = %(reason)s, failures_in_row = %(failures)s,"
-            " failing_since = %(since)s, metadata = %(metadata)s, updated_at = %(now)s, version = version + 1"
+            " failing_since = %(since)s, enabled_at = %(enabled)s, metadata = %(metadata)s, updated_at = %(now)s, version = version + 1"
             " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s and not exists (select from endpoint o"
             "  where o.workspace_id = %(ws)s and o.environment = %(env)s and o.external_id = %(external_id)s and o.id <> %(id)s)",
             {
@@ -121,6 +122,7 @@ async def update(tx: Tx, row: EndpointRow) -> bool:
                 "reason": row.status_reason,
                 "failures": row.failures_in_row,
                 "since": row.failing_since,
+                "enabled": row.enabled_at,
                 "metadata": Jsonb(row.metadata),
                 "now": tx.now,
             },

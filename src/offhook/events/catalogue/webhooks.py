@@ -37,7 +37,7 @@ class WebhookEndpointUpdated(EndpointFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEndpointDeleted(EndpointFact):
-    """The endpoint is gone; what was still open for it was discarded."""
+    """The endpoint is gone; what was still open for it is discarded. `deliveries_discarded` is counted to 100,000."""
 
     type: ClassVar[str] = "webhook_endpoint.deleted"
     example: ClassVar = {"deliveries_discarded": 3}
@@ -58,7 +58,7 @@ class WebhookEndpointDisabled(EndpointFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEndpointEnabled(EndpointFact):
-    """The endpoint is told of events again. `held` says what became of those that waited, `deliveries` how many."""
+    """The endpoint is told of events again. `held` says what becomes of those that waited, `deliveries` how many, counted to 100,000."""
 
     type: ClassVar[str] = "webhook_endpoint.enabled"
     example: ClassVar = {"held": "send", "deliveries": 12}
