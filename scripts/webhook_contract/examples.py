@@ -98,7 +98,7 @@ def parcel(told: bytes, rendering: Rendering, **more: Any) -> Parcel:
         rendered=None if erased else rendering.render(told, {}, lambda value: value),
         word=rendering.word,
     )
-    return Parcel(TENANT, ids.delivery_of(id, _ENDPOINT), _ENDPOINT, message, timedelta(), AT, **more)
+    return Parcel(TENANT, ids.delivery_of(id, _ENDPOINT), _ENDPOINT, message, timedelta(), 0.0, **more)
 
 
 def request(tolds: Sequence[bytes], *, late: timedelta = timedelta(), batch: bool = False, **more: Any) -> str:

@@ -77,7 +77,7 @@ def a_parcel(room: Room, endpoint: Any) -> Parcel:
     message = Message(
         endpoint, "evt_1", "lead.accepted", "lead", "lead_1", 1, NOW, None, None, Rendered(USUAL_HEADERS, b"{}")
     )
-    return Parcel(room.tenant, endpoint, endpoint, message, NOW - NOW, NOW)
+    return Parcel(room.tenant, endpoint, endpoint, message, NOW - NOW, 0.0)
 
 
 async def test_a_secret_is_shown_once_and_stands_sealed_in_the_database(

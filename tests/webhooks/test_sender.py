@@ -280,10 +280,10 @@ def tokens_are(room: Room, got: Callable[[], Awaitable[Token | NoToken]]) -> Non
 async def test_a_lease_that_ends_while_the_access_token_is_got_sends_nothing(
     room: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lasts = [timedelta(hours=1), timedelta()]
+    lasts = [3600.0, 0.0]
 
     async def slowly() -> Token:
-        monkeypatch.setattr(post, "_WRITING", lasts.pop(0))
+        monkeypatch.setattr(post, "_WRITING_S", lasts.pop(0))
         return GOOD
 
     tokens_are(room, slowly)
@@ -292,7 +292,7 @@ async def test_a_lease_that_ends_while_the_access_token_is_got_sends_nothing(
     await room.webhooks.sender.finish(room.tenant, 5)
     assert receiver.received == []
 
-    monkeypatch.setattr(post, "_WRITING", timedelta())
+    monkeypatch.setattr(post, "_WRITING_S", 0.0)
     await room.drain()
     assert len(receiver.received) == 1
     assert (await room.deliveries())[0]["tries_made"] == 1

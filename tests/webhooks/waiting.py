@@ -50,7 +50,7 @@ def queues_of(capacity: int, in_flight: int = 1000, clock: Clock | None = None) 
 
 def parcels(endpoint: UUID, count: int, tries: int = 0, tenant: Tenant = TENANT, **more: Any) -> list[Parcel]:
     return [
-        Parcel(tenant, ids.new(), endpoint, MESSAGE, timedelta(), NOW, tries=tries, tries_of_round=tries, **more)
+        Parcel(tenant, ids.new(), endpoint, MESSAGE, timedelta(), 0.0, tries=tries, tries_of_round=tries, **more)
         for _ in range(count)
     ]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class EngineTx:
     def __init__(self, connection: Connection, wall: datetime) -> None:
         self.connection = connection
         self.wall = wall
+        self.began = time.monotonic()
         # One for all its statements, each of which takes its answer before the next: making one is a fifth of a short one.
         self._cursor = connection.cursor(binary=True)
         self._behind: list[tuple[LiteralString, Params]] = []

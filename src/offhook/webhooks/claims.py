@@ -4,6 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
+from random import sample
+from time import monotonic
 from uuid import UUID
 
 from offhook import ids
@@ -20,6 +23,9 @@ from offhook.webhooks.parcel import Message, Parcel, place
 from offhook.webhooks.queues import Room
 from offhook.webhooks.rendering import USUAL_HEADERS, Rendered
 
+AT_ONCE = 1000
+"""How many rows one claim leases at most, of all endpoints together: it must end well within a statement's time."""
+_LEAST_SHARE = 8
 _LATE = timedelta(seconds=1)
 """What was due longer ago than that is a backlog."""
 
@@ -50,12 +56,13 @@ class Claims:
         # by a statement whose answer is lost waits for the end of its lease, as after a lost commit.
         async with self._database.engine_each() as tx:
             waiting = [one for one in await claim_store.waiting(tx, tenant) if one.tenant not in but]
-            ours = [(one, free) for one in waiting if (free := room(one)) is not None]
-            claimed, early = await self._lease(tx, [(one, free) for one, free in ours if any(free[:2])])
+            ours = shared([(one, free) for one in waiting if (free := room(one)) is not None], AT_ONCE)
+            asked_at = monotonic()
+            claimed, early = await self._lease(tx, [(one, free) for one, free in ours if free.newest or free.oldest])
         counts.claimed.inc(len(claimed))
         taken = Counter(row.endpoint for row in claimed)
         short = frozenset(one.endpoint for one, free in ours if taken[one.endpoint] >= free.newest + free.oldest)
-        return Claim(self._parcels(waiting, claimed, early), short)
+        return Claim(self._parcels(waiting, claimed, early, asked_at), short)
 
     async def _lease(self, tx: EngineTx, ours: Sequence[tuple[Waiting, Room]]) -> tuple[list[Claimed], set[UUID]]:
         claimed = await self._lease_freely(tx, [(one, room) for one, room in ours if not (one.only or one.in_order)])
@@ -112,13 +119,16 @@ class Claims:
                 await outcome_store.give_back(tx, row.fence, [row.delivery])
         return [row for row in claimed if row.batch not in torn]
 
-    def _parcels(self, waiting: Sequence[Waiting], claimed: Sequence[Claimed], early: Collection[UUID]) -> list[Parcel]:
+    def _parcels(
+        self, waiting: Sequence[Waiting], claimed: Sequence[Claimed], early: Collection[UUID], asked_at: float
+    ) -> list[Parcel]:
         known = {one.endpoint: one for one in waiting}
         opened = _Opened(self._vault)
         parcels = []
         shut: set[UUID | None] = set()
         for row in claimed:
             endpoint = known[row.endpoint]
+            lease = lease_for(endpoint.timeout_s)
             try:
                 message = opened.message(endpoint.tenant, row)
             except OffhookError as failure:
@@ -133,7 +143,7 @@ class Claims:
                     endpoint=endpoint.endpoint,
                     message=message,
                     offset=endpoint.ahead,
-                    leased_until=row.leased_until,
+                    ours_until=asked_at + lease.total_seconds(),
                     fence=row.fence,
                     tries=row.tries,
                     tries_of_round=row.tries_of_round,
@@ -143,11 +153,31 @@ class Claims:
                     ordered=row.ordered,
                     out_of_order=row.delivery in early,
                     batch=row.batch,
-                    late=row.due_at < row.leased_until - lease_for(endpoint.timeout_s) + endpoint.ahead - _LATE,
+                    late=row.due_at < row.leased_until - lease + endpoint.ahead - _LATE,
                 )
             )
         # A batch goes together or not at all.
         return [parcel for parcel in parcels if parcel.batch is None or parcel.batch not in shut]
+
+
+def shared(ours: Sequence[tuple[Waiting, Room]], most: int) -> list[tuple[Waiting, Room]]:
+    """The same, with no more room together than `most`: tenants in turn, and within a tenant its endpoints, by lot.
+
+    Each has an equal share, of a few at least. Whose turn does not come has room for none, and another time comes first.
+    """
+    turns: dict[Tenant, list[tuple[Waiting, Room]]] = defaultdict(list)
+    for one in sample(ours, len(ours)):
+        turns[one[0].tenant].append(one)
+    in_turn = [one for round in zip_longest(*turns.values()) for one in round if one is not None]
+    share, left = max(most // max(len(ours), 1), _LEAST_SHARE), most
+    allotted = []
+    for waiting, room in in_turn:
+        here = min(share, left)
+        newest = min(room.newest, max(here // 2, here - room.oldest))
+        oldest = min(room.oldest, here - newest)
+        left -= newest + oldest
+        allotted.append((waiting, room._replace(newest=newest, oldest=oldest)))
+    return allotted
 
 
 def _wanted(one: Waiting, room: Room) -> Wanted:

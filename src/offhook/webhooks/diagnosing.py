@@ -138,7 +138,7 @@ class Diagnosing:
         wall = datetime.now(UTC)
         message = Messages(event, lambda value: self._vault.tag(tenant, "mask", value).hex()[:32]).for_(endpoint)
         delivery = ids.delivery_of(event.id, endpoint.id)
-        parcel = Parcel(tenant, delivery, endpoint.id, message, timedelta(), wall, test=True)
+        parcel = Parcel(tenant, delivery, endpoint.id, message, timedelta(), 0.0, test=True)
         return letter.write(endpoint, [parcel], wall, proof=proof, erased=())
 
 

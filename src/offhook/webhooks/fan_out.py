@@ -49,11 +49,11 @@ class FanOut:
             book = await self._directory.read(tx)
         if to_keep:
             await lane_store.insert_renderings(tx, to_keep)
-        leased = [row.parcel for row in rows if row.leased]
+        leased = [row.parcel for row in rows if row.leased_until]
         if leased and self._hand:
             hand = self._hand
             tx.on_commit(lambda: hand.offer(leased))
-        if any(not row.leased and _goes(book, row.parcel) for row in rows):
+        if any(not row.leased_until and _goes(book, row.parcel) for row in rows):
             tx.on_commit(lambda: self._wakeups.send("due"))
 
     def _address(self, tx: Tx, book: Book, events: Sequence[Event]) -> tuple[list[Addressed], list[Message]]:
@@ -79,11 +79,12 @@ class FanOut:
             endpoint.id,
             message,
             tx.offset,
-            tx.wall + endpoint.lease,
+            tx.began + endpoint.lease.total_seconds(),
             test=test,
             ordered=event.fact.subject_id if endpoint.in_order and not test else None,
         )
-        return Addressed(parcel, event.fact.subject_id, endpoint.takes(test=test) and self._takes(left, endpoint))
+        leased = endpoint.takes(test=test) and self._takes(left, endpoint)
+        return Addressed(parcel, event.fact.subject_id, tx.wall + endpoint.lease if leased else None)
 
     def _takes(self, left: dict[UUID, int], endpoint: Endpoint) -> bool:
         # What is sent in order must know what of its subject is open already, and that the database knows.

@@ -5,7 +5,7 @@ sub-selects for joins.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,11 +17,11 @@ ORDER_WAIT = timedelta(seconds=60)
 
 
 class Addressed(NamedTuple):
-    """A parcel as fan-out writes it: leased when this process sends it."""
+    """A parcel as fan-out writes it; `leased_until`, of the real clock, when this process sends it."""
 
     parcel: Parcel
     subject: UUID
-    leased: bool
+    leased_until: datetime | None
 
 
 INSERT = (
@@ -60,7 +60,7 @@ async def insert(tx: Tx, generation: int, rows: Sequence[Addressed]) -> int:
             "type": [message.type for message in messages],
             "subject": [row.subject for row in rows],
             "sequence": [message.sequence for message in messages],
-            "until": [row.parcel.leased_until if row.leased else None for row in rows],
+            "until": [row.leased_until for row in rows],
             "word": [message.word for message in messages],
             "ordered": [parcel.ordered for parcel in parcels],
             "test": [parcel.test for parcel in parcels],

@@ -46,7 +46,7 @@ def place(event: UUID, word: str | None) -> bytes:
 
 @dataclass(slots=True)
 class Parcel:
-    """One delivery in the hands of this process, until `leased_until` of the real clock.
+    """One delivery in the hands of this process, until `ours_until` of `time.monotonic`: no clock of two machines is the same.
 
     `tries` were made before this one; `tries_of_round` of them since the first try or the latest replay, which is what
     the schedule counts. `offset` is how far the environment's clock was ahead of the real one.
@@ -57,7 +57,7 @@ class Parcel:
     endpoint: UUID
     message: Message
     offset: timedelta
-    leased_until: datetime
+    ours_until: float
     fence: int = 0
     tries: int = 0
     tries_of_round: int = 0

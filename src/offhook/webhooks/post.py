@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from offhook.webhooks.schedule import (
 from offhook.webhooks.tokens import NoToken, Token, Tokens
 
 LONGEST_TIMEOUT_S = 30.0
-_WRITING = timedelta(seconds=2)
+_WRITING_S = 2.0
 """A lease must outlast the request and the writing of its result, or another process sends the same again."""
 
 Owns = Callable[[UUID], bool]
@@ -85,19 +86,18 @@ class Post:
         endpoint = book.endpoints.get(first.endpoint) if book else None
         if endpoint is None and (endpoint := await self._directory.endpoint(first.tenant, first.endpoint)) is None:
             return _unsent(parcels, Closed("endpoint_deleted"))
-        wall = datetime.now(UTC)
-        if self._is_unfit(parcels, endpoint, wall):
+        if self._is_unfit(parcels, endpoint):
             return _unsent(parcels, Left())
         # Several that are not yet bound were taken together before their endpoint wanted no batches any more.
         batches = first.joins and (endpoint.settings.batch is not None or len(parcels) > 1)
         if not batches and not isinstance(endpoint.proofs.credentials, ClientCredentials):
-            return await self._send(parcels, endpoint, None, wall)
+            return await self._send(parcels, endpoint, None)
         return await self._prepared(parcels, endpoint, batches=batches)
 
-    def _is_unfit(self, parcels: Sequence[Parcel], endpoint: Endpoint, wall: datetime) -> bool:
+    def _is_unfit(self, parcels: Sequence[Parcel], endpoint: Endpoint) -> bool:
         """Whether they may not be sent now."""
-        lasts = min(parcel.leased_until for parcel in parcels) - wall
-        is_over = lasts < timedelta(seconds=endpoint.settings.timeout_s) + _WRITING
+        lasts_s = min([parcel.ours_until for parcel in parcels]) - monotonic()
+        is_over = lasts_s < endpoint.settings.timeout_s + _WRITING_S
         return is_over or not self._may_send(endpoint) or not endpoint.takes(test=parcels[0].test)
 
     def _may_send(self, endpoint: Endpoint) -> bool:
@@ -109,11 +109,10 @@ class Post:
         if batches:
             parcels, lost = await self._bound(parcels)
         token = await self._token(parcels[0], endpoint) if parcels else None
-        wall = datetime.now(UTC)
         # That may have taken seconds: the endpoint may be another by now, our lease at its end.
-        if not parcels or not self._is_still(endpoint, parcels[0]) or self._is_unfit(parcels, endpoint, wall):
+        if not parcels or not self._is_still(endpoint, parcels[0]) or self._is_unfit(parcels, endpoint):
             return _unsent([*parcels, *lost], Left())
-        carried = await self._send(parcels, endpoint, token, wall)
+        carried = await self._send(parcels, endpoint, token)
         return carried._replace(results=[*carried.results, *_unsent(lost, Left()).results])
 
     def _is_still(self, endpoint: Endpoint, parcel: Parcel) -> bool:
@@ -129,9 +128,8 @@ class Post:
         members = [replace(parcel, batch=batch, fence=fence) for parcel in in_order if parcel.delivery in bound]
         return members, [parcel for parcel in parcels if parcel.delivery not in bound]
 
-    async def _send(
-        self, parcels: Sequence[Parcel], endpoint: Endpoint, token: Token | NoToken | None, wall: datetime
-    ) -> Carried:
+    async def _send(self, parcels: Sequence[Parcel], endpoint: Endpoint, token: Token | NoToken | None) -> Carried:
+        wall = datetime.now(UTC)
         if isinstance(token, NoToken):
             tried = [_not_sent(parcel, wall, token) for parcel in parcels]
             outcome = self._later(tried[0], endpoint, TryAgain(token.code))
