@@ -11,11 +11,11 @@ from tests.webhooks.waiting import TENANT, Clock, parcels, queues_of, take_all, 
 
 from offhook import ids
 from offhook.db import Tenant
-from offhook.webhooks.breaker import FAILURES, PROBES
+from offhook.webhooks.breaker import FAILURES, FIRST_S, PROBES
 from offhook.webhooks.endpoint_settings import Batching, EndpointSettings
 from offhook.webhooks.lane import MOST_IN_FLIGHT, Lane, Load
 from offhook.webhooks.parcel import Parcel
-from offhook.webhooks.queues import ALWAYS_PER_ENDPOINT, SLOW_S, Room
+from offhook.webhooks.queues import ALWAYS_PER_ENDPOINT, SLOW_S, Queues, Room
 
 USUAL = EndpointSettings()
 BATCHING = EndpointSettings(batch=Batching(max_events=7, max_wait_ms=500))
@@ -61,8 +61,8 @@ class AProcess(RuleBasedStateMachine):
     def wait(self, some: list[Parcel]) -> None:
         self.waiting |= {one.delivery for one in some}
         self.since |= {one.delivery: self.clock.now for one in some}
-        self.queues.put(some, self.clock.now)
-        self.send()
+        self.queues.follow(some[0].tenant, some[0].endpoint, self.way[some[0].endpoint])
+        self.over(self.queues.put(some, self.clock.now))
 
     @rule(which=st.integers(0, len(WAYS) - 1), way=st.sampled_from(WAYS))
     def the_owner_wants_it_otherwise(self, which: int, way: EndpointSettings) -> None:
@@ -172,22 +172,22 @@ def a_lane(way: EndpointSettings = USUAL) -> Lane:
     return lane
 
 
-def test_while_it_is_probed_a_retry_that_is_due_is_the_probe() -> None:
+def test_while_it_is_probed_a_retry_that_is_due_is_the_probe_and_what_is_fresh_waits_for_its_answer() -> None:
     clock, endpoint = Clock(), ids.new()
-    queues = queues_of(100, clock=clock)
-    queues.put(parcels(endpoint, FAILURES), 0.0)
-    while queues.take():
-        queues.answered(endpoint, quickly=True)
-        queues.judged(endpoint, delivered=False)
+    queues = opened(clock, endpoint)
     clock.forward(1)
 
     queues.put([*parcels(endpoint, 1), *parcels(endpoint, 2, tries=1)], clock.now)
 
     assert queues.to_claim(endpoint).probing
-    assert [parcel.tries for parcel in take_all(queues)] == [1, 1, 0]
+    assert [parcel.tries for parcel in take_all(queues)] == [1, 1]
+    for _ in range(2):
+        queues.answered(endpoint, quickly=True)
+        queues.judged(endpoint, delivered=True)
+    assert [parcel.tries for parcel in take_all(queues)] == [0]
 
 
-def test_an_open_breaker_lets_nothing_wait_here_and_a_half_open_one_only_its_probes() -> None:
+def test_an_open_breaker_lets_nothing_wait_here_and_a_half_open_one_only_what_is_claimed_for_it() -> None:
     clock, endpoint = Clock(), ids.new()
     queues = queues_of(1000, clock=clock)
     queues.put(parcels(endpoint, 50), 0.0)
@@ -200,7 +200,7 @@ def test_an_open_breaker_lets_nothing_wait_here_and_a_half_open_one_only_its_pro
     for _ in range(4):
         queues.answered(endpoint, quickly=False)
     clock.forward(1)
-    assert queues.room(endpoint) == PROBES
+    assert queues.room(endpoint) == 0
     assert queues.to_claim(endpoint) == Room(0, PROBES, probing=True)
 
 
@@ -287,17 +287,55 @@ def test_lanes_that_nobody_has_used_for_an_hour_are_forgotten() -> None:
     assert set(queues._lanes) == {busy}
 
 
-def test_a_lane_that_is_bounded_again_differently_is_looked_at_in_time() -> None:
+def test_a_lane_is_looked_at_as_soon_as_a_probe_has_closed_its_breaker() -> None:
     clock, endpoint = Clock(), ids.new()
-    queues = queues_of(100, clock=clock)
-    queues.put(parcels(endpoint, 1), 0.0)
-    take_all(queues)
-    for _ in range(FAILURES):
-        queues.judged(endpoint, delivered=False, asked_s=60)
-    queues.put(parcels(endpoint, 1), 0.0)
+    queues = opened(clock, endpoint)
+    clock.forward(1)
+    queues.put(parcels(endpoint, PROBES + 2, tries=1), 0.0)
+    assert len(take_all(queues)) == PROBES
     queues.answered(endpoint, quickly=True)
 
     for _ in range(PROBES):
         queues.judged(endpoint, delivered=True)
 
+    assert len(take_all(queues)) == 0
+
+
+def opened(clock: Clock, endpoint: UUID) -> Queues:
+    """Queues in which this endpoint's breaker has just opened."""
+    queues = queues_of(1000, clock=clock)
+    queues.put(parcels(endpoint, FAILURES), clock.now)
+    while queues.take():
+        queues.answered(endpoint, quickly=True)
+        queues.judged(endpoint, delivered=False)
+    return queues
+
+
+def test_who_claims_is_told_at_the_instant_that_a_breaker_half_opens() -> None:
+    clock, told = Clock(), list[float]()
+    queues = opened(clock, ids.new())
+    queues.on_half_open = lambda: told.append(clock.now)
+
+    clock.forward(5)
+
+    assert told == [FIRST_S]
+
+
+def test_what_comes_for_an_endpoint_that_is_down_by_now_is_given_back() -> None:
+    clock, endpoint = Clock(), ids.new()
+    queues = opened(clock, endpoint)
+
+    assert len(queues.put(parcels(endpoint, 3), clock.now)) == 3
+    clock.forward(1)
+
+    assert queues.put(parcels(endpoint, 1, tries=1), clock.now) == []
     assert len(take_all(queues)) == 1
+
+
+def test_nobody_thirsts_for_an_endpoint_that_is_down() -> None:
+    clock, endpoint = Clock(), ids.new()
+    queues = opened(clock, endpoint)
+
+    assert not queues.thirsty(endpoint)
+    clock.forward(1)
+    assert queues.thirsty(endpoint)

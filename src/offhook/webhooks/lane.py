@@ -55,7 +55,8 @@ class Pace:
 
 class Lane:
     """The queue of one endpoint. What has just happened goes first, except that every fourth turn belongs to the rest: the
-    retries, and what has waited for its claim already. While it is probed, the rest goes first.
+    retries, and what has waited for its claim already. While it is probed, the rest goes first, and what has just happened
+    alone, so that a retry that fails spares it.
 
     How many requests may be under way adapts: one more with each quick answer, half of them when it is slow or down.
     The endpoint's own settings bound it further, and so does its breaker. Times are of one clock, in seconds.
@@ -137,7 +138,7 @@ class Lane:
         if not (self._first or self._rest):
             return math.inf
         if self.in_flight >= self._bound(now):
-            return self.breaker.closed_for_s(now) or math.inf
+            return math.inf
         paced = self._pace.wait(now) if self._pace else 0.0
         return paced if self._rest else max(paced, self._gathering(now))
 
@@ -145,7 +146,9 @@ class Lane:
         own = self._settings.max_in_flight
         most = min(self.allowed, own) if own is not None else min(self.allowed, MOST_IN_FLIGHT)
         permitted = self.breaker.permits(now)
-        return most if permitted is None else min(most, permitted)
+        if permitted is None:
+            return most
+        return min(most, permitted if self._rest else 1)
 
     def _gathering(self, now: float) -> float:
         """Seconds that what has just happened still waits for company."""

@@ -60,14 +60,18 @@ class Queues:
         """Parcels in memory: waiting, under way, or with a result that is not yet written."""
         self.on_due: Callable[[], None] = lambda: None
         """Told when time alone may have made something ready."""
+        self.on_half_open: Callable[[], None] = lambda: None
+        """Told when an endpoint that was down may be asked again: what is due for it is worth a claim."""
 
     def room(self, endpoint: UUID) -> int:
-        """How many more parcels may wait for this endpoint: none while its breaker is open, few while it is probed."""
+        """How many more parcels that have just happened may wait for this endpoint.
+
+        None until its breaker is closed: whatever probes it is claimed, the retries that are due first.
+        """
         lane = self._lanes.get(endpoint)
         if lane is None:
             return max(ALWAYS_PER_ENDPOINT, self._capacity - self.held)
-        permitted = lane.breaker.permits(self._clock())
-        return self._room(lane, self._capacity) if permitted is None else _probes(lane, permitted)
+        return self._room(lane, self._capacity) if lane.breaker.open_until is None else 0
 
     def to_claim(self, endpoint: UUID) -> Room:
         """How many of its due deliveries may be claimed. Half of the memory is kept for what happens here."""
@@ -85,9 +89,14 @@ class Queues:
         return max(int(min(max(ALWAYS_PER_ENDPOINT - len(lane), spare), lane.worth - len(lane))), 0)
 
     def thirsty(self, endpoint: UUID) -> bool:
-        """Whether claiming more for this endpoint is worth a look: it runs dry, or many fit."""
+        """Whether claiming more for this endpoint is worth a look: it runs dry, or many fit, or a probe is wanted."""
         lane = self._lanes.get(endpoint)
-        return lane is None or len(lane) <= _NEARLY_DRY or self._room(lane, self._capacity // 2) >= _WORTH_A_CLAIM
+        if lane is None:
+            return True
+        permitted = lane.breaker.permits(self._clock())
+        if permitted is not None:
+            return _probes(lane, permitted) > 0
+        return len(lane) <= _NEARLY_DRY or self._room(lane, self._capacity // 2) >= _WORTH_A_CLAIM
 
     def follow(self, tenant: Tenant, endpoint: UUID, settings: EndpointSettings) -> None:
         """Send to this endpoint as it wants it from now on."""
@@ -101,16 +110,24 @@ class Queues:
             lane.breaker = CLOSED
             self._list(lane)
 
-    def put(self, parcels: Iterable[Parcel], since: float) -> None:
-        """Let them wait for their turn."""
+    def put(self, parcels: Iterable[Parcel], since: float) -> list[Parcel]:
+        """Let them wait for their turn; those whose endpoint has turned out to be down meanwhile come back.
+
+        Those too are held until they are `recorded`.
+        """
         by_lane: dict[UUID, list[Parcel]] = {}
         for parcel in parcels:
             by_lane.setdefault(parcel.endpoint, []).append(parcel)
+        unwanted: list[Parcel] = []
         for endpoint, theirs in by_lane.items():
             lane = self._lane(theirs[0].tenant, endpoint)
-            lane.put(theirs, since)
             self.held += len(theirs)
-            self._list(lane)
+            if lane.breaker.permits(self._clock()) == 0:
+                unwanted += theirs  # if they waited here, they would go before the retry that is due
+            else:
+                lane.put(theirs, since)
+                self._list(lane)
+        return unwanted
 
     def take(self) -> Load | None:
         """Whose turn it is; None when nothing may be sent now. `answered` must follow."""
@@ -154,10 +171,17 @@ class Queues:
         if lane.judged(delivered=delivered, now=now, asked_s=asked_s):
             if before.permits(now) != 0:
                 counts.breakers_opened.inc()
+                self._tell_when_half_open(lane)
             return lane.empty()
         if lane.breaker is not before:
             self._list(lane)  # more may go now than when it answered
         return []
+
+    def _tell_when_half_open(self, lane: Lane) -> None:
+        if (wait := lane.breaker.closed_for_s(self._clock())) > 0:  # so again where the timer comes a little early
+            self._later(wait, lambda: self._tell_when_half_open(lane))
+        else:
+            self.on_half_open()
 
     @property
     def in_flight(self) -> int:

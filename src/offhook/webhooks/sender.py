@@ -59,6 +59,7 @@ class Sender:
         self._recorder = recorder
         self._queues = Queues(CAPACITY, in_flight=in_flight, clock=time.perf_counter, later=_later)
         self._queues.on_due = self._start_carriers
+        self._queues.on_half_open = self.wake
         self._carriers: set[asyncio.Task[None]] = set()
         self._open: Counter[Tenant] = Counter()
         self._recorded = asyncio.Event()
@@ -102,7 +103,7 @@ class Sender:
         self._open.update(parcel.tenant for parcel in parcels)
         for endpoint in {parcel.endpoint: parcel.tenant for parcel in parcels}.items():
             self._follow(*endpoint)
-        self._queues.put(parcels, time.perf_counter())
+        self._give_back(self._queues.put(parcels, time.perf_counter()))
         self._start_carriers()
 
     def _follow(self, endpoint: UUID, tenant: Tenant) -> None:
@@ -127,7 +128,7 @@ class Sender:
                     get("webhooks").warning("look_put_off", why=failure.code)
                     await self._sleep()
                     continue
-                if not (claim.parcels and claim.short):
+                if not (claim.parcels and self._is_thirsty()):
                     await self._sleep()
         finally:
             await self._finish()
@@ -269,11 +270,14 @@ class Sender:
         self._open.subtract(Counter(result.parcel.tenant for result in results))
         if self._watched:
             self._tell_watchers(results)
-        if any(self._queues.thirsty(endpoint) for endpoint in self._short):
+        if self._is_thirsty():
             self._short = frozenset()
             self.wake()
         self._recorded.set()
         self._recorded = asyncio.Event()
+
+    def _is_thirsty(self) -> bool:
+        return any(self._queues.thirsty(endpoint) for endpoint in self._short)
 
     def _tell_watchers(self, results: Sequence[Result]) -> None:
         for result in results:

@@ -1,0 +1,101 @@
+"""Whoever was down is asked again by what has failed already; what has just happened is not risked beside it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.webhooks.conftest import Receiver, Room, Says, a_fact
+
+from offhook.webhooks import breaker, sender
+from offhook.webhooks.breaker import FAILURES, PROBES
+
+
+async def goes_down(room: Room, receiver: Receiver) -> None:
+    """The room's endpoint fails until its breaker opens."""
+    receiver.says = [Says(500)]
+    await room.endpoint(receiver.url)
+    await room.happens(FAILURES)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+
+async def falls_due(room: Room, count: int) -> None:
+    """So many retries are due now."""
+    async with room.database.engine() as tx:
+        await tx.run(
+            "update due set due_at = now() where delivery_id in (select delivery_id from due where tries > 0 limit %s)",
+            [count],
+        )
+
+
+def half_opens(room: Room) -> None:
+    room.webhooks.sender._queues._clock = lambda: time.perf_counter() + 5
+
+
+@asynccontextmanager
+async def running(room: Room) -> AsyncIterator[None]:
+    loop = asyncio.create_task(room.webhooks.sender.run())
+    yield
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+@pytest.mark.parametrize("retries", [1, PROBES])
+async def test_what_happens_as_a_breaker_half_opens_burns_no_try_before_the_retries_that_are_due(
+    room: Room, receiver: Receiver, retries: int
+) -> None:
+    await goes_down(room, receiver)
+    await falls_due(room, retries)
+    half_opens(room)
+
+    await room.happens()
+    await room.webhooks.sender._claim(None)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert receiver.ids("offhook-try")[FAILURES:] == ["1"] * retries
+    assert await room.row("select count(*) from due where tries = 0 and leased_until is null") == (1,)
+
+
+async def test_what_has_just_happened_goes_as_soon_as_a_retry_was_taken(room: Room, receiver: Receiver) -> None:
+    await goes_down(room, receiver)
+    await falls_due(room, 1)
+    half_opens(room)
+    receiver.says = [Says(200)]
+
+    await room.happens()
+    await room.webhooks.sender._claim(None)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert receiver.ids("offhook-try")[FAILURES:] == ["1", "0"]
+
+
+async def test_where_no_retry_is_due_what_has_just_happened_is_the_probe_as_soon_as_the_breaker_lets_it(
+    room: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "FIRST_S", 0.05)
+    monkeypatch.setattr(sender, "LOOK_S", 3600)
+    await goes_down(room, receiver)
+    receiver.says = [Says(200)]
+
+    async with running(room):
+        await room.happens(2 * PROBES)
+        await receiver.has(FAILURES + 2 * PROBES)
+
+    assert receiver.ids("offhook-try")[FAILURES:] == ["0"] * 2 * PROBES
+
+
+async def test_what_was_born_while_the_breaker_opened_is_not_kept_for_its_half_opening(
+    room: Room, receiver: Receiver
+) -> None:
+    receiver.says = [Says(500)]
+    await room.endpoint(receiver.url)
+
+    async with room.database.transaction(room.tenant) as tx:
+        await room.log.append(tx, [a_fact()])
+        await room.happens(FAILURES)
+        await room.webhooks.sender.finish(room.tenant, 5)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert room.webhooks.sender.held == 0
+    assert await room.row("select count(*) from due where tries = 0 and leased_until is null") == (1,)
