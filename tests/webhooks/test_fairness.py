@@ -47,6 +47,20 @@ def test_tenants_take_turns_however_many_endpoints_each_has() -> None:
     assert first == [many, few] * 3
 
 
+def test_tenants_take_turns_among_the_slow_as_well() -> None:
+    queues, many, few = queues_of(10_000), Tenant(ids.new(), "live"), Tenant(ids.new(), "live")
+    slow = [(tenant, ids.new()) for tenant, count in [(many, 200), (few, 3)] for _ in range(count)]
+    for tenant, endpoint in slow:
+        queues.put(parcels(endpoint, 1, tenant=tenant), 0.0)
+        assert queues.take()
+        queues.answered(endpoint, quickly=False)
+    queues.put([one for tenant, endpoint in slow for one in parcels(endpoint, 1, tenant=tenant)], 0.0)
+
+    first = [load.parcels[0].tenant for _ in range(6) if (load := queues.take())]
+
+    assert first == [many, few] * 3
+
+
 def test_endpoints_that_keep_us_waiting_share_a_budget_of_their_own() -> None:
     clock, quick = Clock(), ids.new()
     queues = queues_of(10_000, in_flight=8, clock=clock)

@@ -1,6 +1,7 @@
 """What waits in a process: nothing is lost or taken twice, every bound holds, and in the end all of it is sent."""
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -167,7 +168,7 @@ TestAProcess.settings = settings(max_examples=40, stateful_step_count=30, deadli
 
 
 def a_lane(way: EndpointSettings = USUAL) -> Lane:
-    lane = Lane(TENANT)
+    lane = Lane((deque(), deque()))
     lane.follow(way, 0.0)
     return lane
 

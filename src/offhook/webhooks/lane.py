@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from offhook.db import Tenant
 from offhook.webhooks.breaker import CLOSED
 from offhook.webhooks.endpoint_settings import EndpointSettings
 from offhook.webhooks.parcel import Parcel
@@ -63,14 +62,15 @@ class Lane:
     """
 
     __slots__ = ("_first", "_pace", "_rest", "_settings", "_turn", "allowed", "breaker", "heard_at", "in_flight") + (
+        "lines",
         "listed",
         "slow",
-        "tenant",
         "timed",
     )
 
-    def __init__(self, tenant: Tenant) -> None:
-        self.tenant = tenant
+    def __init__(self, lines: "tuple[deque[Lane], deque[Lane]]") -> None:
+        """`lines`: where it takes its turns while it is quick, and while it is slow."""
+        self.lines = lines
         self._first: deque[Load] = deque()
         self._rest: deque[Load] = deque()
         self._settings = _USUAL

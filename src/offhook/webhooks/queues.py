@@ -6,7 +6,6 @@ quick ones wait for none of them.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from uuid import UUID
@@ -17,6 +16,7 @@ from offhook.webhooks.breaker import CLOSED
 from offhook.webhooks.endpoint_settings import EndpointSettings
 from offhook.webhooks.lane import Lane, Load
 from offhook.webhooks.parcel import Parcel
+from offhook.webhooks.turns import Turns
 
 ALWAYS_PER_ENDPOINT = 64
 """Room that every endpoint has, however full the memory is of others' parcels."""
@@ -49,9 +49,7 @@ class Queues:
         self._clock = clock
         self._later = later
         self._lanes: dict[UUID, Lane] = {}
-        self._turns: dict[Tenant, deque[Lane]] = {}
-        self._tenants: deque[Tenant] = deque()
-        self._slow: deque[Lane] = deque()
+        self._quick, self._slow = Turns[Lane](), Turns[Lane]()
         self._in_flight = {False: 0, True: 0}  # by whether their lane is slow
         self._busy: set[Lane] = set()
         self._watching = False
@@ -215,36 +213,26 @@ class Queues:
         unused = [endpoint for endpoint, lane in self._lanes.items() if _is_unused(lane, now)]
         for endpoint in unused:
             del self._lanes[endpoint]
-        for tenant in [tenant for tenant, turns in self._turns.items() if not turns]:
-            del self._turns[tenant]
 
     def _lane(self, tenant: Tenant, endpoint: UUID) -> Lane:
         lane = self._lanes.get(endpoint)
         if lane is None:
-            lane = self._lanes[endpoint] = Lane(tenant)
+            lane = self._lanes[endpoint] = Lane((self._quick.line_of(tenant), self._slow.line_of(tenant)))
         return lane
 
     def _next(self) -> Lane | None:
-        """The next lane of the next tenant; else the next slow one."""
+        """The next lane of the next tenant, a quick one where there is one."""
         while True:
-            if self._tenants and self._in_flight[False] < self._most:
-                lane, slow = self._next_quick(), False
+            if self._quick and self._in_flight[False] < self._most:
+                lane, slow = self._quick.next(), False
             elif self._slow and self._in_flight[True] < self._most:
-                lane, slow = self._slow.popleft(), True
+                lane, slow = self._slow.next(), True
             else:
                 return None
             lane.listed = False
             if lane.slow is slow:
                 return lane
             self._list(lane)  # it has changed since, and must not go past the bound of the others
-
-    def _next_quick(self) -> Lane:
-        tenant = self._tenants.popleft()
-        turns = self._turns[tenant]
-        lane = turns.popleft()
-        if turns:
-            self._tenants.append(tenant)
-        return lane
 
     def _list(self, lane: Lane) -> None:
         if lane.listed:
@@ -253,13 +241,8 @@ class Queues:
         wait = lane.wait(now)
         if wait == 0:
             lane.listed = True
-            if lane.slow:
-                self._slow.append(lane)
-                return
-            turns = self._turns.setdefault(lane.tenant, deque())
-            if not turns:
-                self._tenants.append(lane.tenant)
-            turns.append(lane)
+            turns = self._slow if lane.slow else self._quick
+            turns.add(lane, lane.lines[lane.slow])
         elif now + wait < lane.timed:
             at = lane.timed = now + wait
             self._later(wait, lambda: self._due(lane, at))
