@@ -10,8 +10,8 @@ steps = st.lists(st.tuples(st.integers(0, 100), st.booleans(), st.integers(0, 20
 
 
 def after(breaker: Breaker, *outcomes: bool, now: float = 0.0) -> Breaker:
-    for delivered in outcomes:
-        breaker = breaker.after(delivered=delivered, now=now)
+    for works in outcomes:
+        breaker = breaker.after(works=works, now=now)
     return breaker
 
 
@@ -27,9 +27,9 @@ def opened(times: int = 1) -> tuple[Breaker, float]:
 @given(st.lists(st.booleans(), max_size=40))
 def test_it_opens_after_so_many_failures_in_a_row_and_never_before(outcomes: list[bool]) -> None:
     breaker, in_row = CLOSED, 0
-    for delivered in outcomes:
-        breaker = after(breaker, delivered)
-        in_row = 0 if delivered else in_row + 1
+    for works in outcomes:
+        breaker = after(breaker, works)
+        in_row = 0 if works else in_row + 1
 
         assert (breaker.open_until is not None) == (in_row >= FAILURES)
         if in_row >= FAILURES:
@@ -39,9 +39,9 @@ def test_it_opens_after_so_many_failures_in_a_row_and_never_before(outcomes: lis
 @given(steps)
 def test_while_it_is_not_closed_it_lets_no_more_through_than_probes(some: list[Step]) -> None:
     breaker, now = CLOSED, 0.0
-    for later, delivered, asked in some:
+    for later, works, asked in some:
         now += later
-        breaker = breaker.after(delivered=delivered, now=now, asked_s=asked)
+        breaker = breaker.after(works=works, now=now, asked_s=asked)
 
         permitted = breaker.permits(now)
         assert (permitted is None) == (breaker.open_until is None)
@@ -52,9 +52,9 @@ def test_while_it_is_not_closed_it_lets_no_more_through_than_probes(some: list[S
 @given(steps)
 def test_it_is_never_open_for_longer_than_a_minute(some: list[Step]) -> None:
     breaker, now = CLOSED, 0.0
-    for later, delivered, asked in some:
+    for later, works, asked in some:
         now += later
-        breaker = breaker.after(delivered=delivered, now=now, asked_s=asked)
+        breaker = breaker.after(works=works, now=now, asked_s=asked)
 
         assert breaker.closed_for_s(now) <= LONGEST_S
 
@@ -71,8 +71,8 @@ def test_each_failed_probe_doubles_the_wait_up_to_a_minute() -> None:
 def test_it_stays_closed_to_who_asked_to_be_left_alone_for_as_long() -> None:
     breaker = after(CLOSED, *[False] * (FAILURES - 1))
 
-    assert breaker.after(delivered=False, now=0, asked_s=20).closed_for_s(0) == 20
-    assert breaker.after(delivered=False, now=0, asked_s=7200).closed_for_s(0) == LONGEST_S
+    assert breaker.after(works=False, now=0, asked_s=20).closed_for_s(0) == 20
+    assert breaker.after(works=False, now=0, asked_s=7200).closed_for_s(0) == LONGEST_S
 
 
 def test_failures_of_what_was_under_way_when_it_opened_change_nothing() -> None:

@@ -101,7 +101,7 @@ class AProcess(RuleBasedStateMachine):
         load = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
         endpoint = load.parcels[0].endpoint
         self.queues.answered(endpoint, quickly=quickly and delivered)
-        given_back = self.queues.judged(endpoint, delivered=delivered)
+        given_back = self.queues.judged(endpoint, works=delivered)
         self.over([*load.parcels, *given_back])
 
     @precondition(lambda self: self.under_way)
@@ -157,7 +157,7 @@ class AProcess(RuleBasedStateMachine):
             loads, self.under_way = self.under_way, []
             for load in loads:
                 self.queues.answered(load.parcels[0].endpoint, quickly=True)
-                self.over([*load.parcels, *self.queues.judged(load.parcels[0].endpoint, delivered=True)])
+                self.over([*load.parcels, *self.queues.judged(load.parcels[0].endpoint, works=True)])
             self.clock.forward(1)
         assert not self.waiting
         assert self.queues.held == 0
@@ -184,7 +184,7 @@ def test_while_it_is_probed_a_retry_that_is_due_is_the_probe_and_what_is_fresh_w
     assert [parcel.tries for parcel in take_all(queues)] == [1, 1]
     for _ in range(2):
         queues.answered(endpoint, quickly=True)
-        queues.judged(endpoint, delivered=True)
+        queues.judged(endpoint, works=True)
     assert [parcel.tries for parcel in take_all(queues)] == [0]
 
 
@@ -194,7 +194,7 @@ def test_an_open_breaker_lets_nothing_wait_here_and_a_half_open_one_only_what_is
     queues.put(parcels(endpoint, 50), 0.0)
     take_loads(queues)
 
-    given_back = [one for _ in range(FAILURES) for one in queues.judged(endpoint, delivered=False)]
+    given_back = [one for _ in range(FAILURES) for one in queues.judged(endpoint, works=False)]
 
     assert len(given_back) == 50 - 4
     assert queues.room(endpoint) == 0
@@ -297,7 +297,7 @@ def test_a_lane_is_looked_at_as_soon_as_a_probe_has_closed_its_breaker() -> None
     queues.answered(endpoint, quickly=True)
 
     for _ in range(PROBES):
-        queues.judged(endpoint, delivered=True)
+        queues.judged(endpoint, works=True)
 
     assert len(take_all(queues)) == 0
 
@@ -308,7 +308,7 @@ def opened(clock: Clock, endpoint: UUID) -> Queues:
     queues.put(parcels(endpoint, FAILURES), clock.now)
     while queues.take():
         queues.answered(endpoint, quickly=True)
-        queues.judged(endpoint, delivered=False)
+        queues.judged(endpoint, works=False)
     return queues
 
 

@@ -1,15 +1,16 @@
-"""Whoever was down is asked again by what has failed already; what has just happened is not risked beside it."""
+"""Who counts as down; and whoever was is asked again by what has failed already, with nothing fresh risked beside it."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from tests.webhooks.conftest import Receiver, Room, Says, a_fact
 
 from offhook.webhooks import breaker, sender
-from offhook.webhooks.breaker import FAILURES, PROBES
+from offhook.webhooks.breaker import CLOSED, FAILURES, PROBES
 
 
 async def goes_down(room: Room, receiver: Receiver) -> None:
@@ -99,3 +100,42 @@ async def test_what_was_born_while_the_breaker_opened_is_not_kept_for_its_half_o
 
     assert room.webhooks.sender.held == 0
     assert await room.row("select count(*) from due where tries = 0 and leased_until is null") == (1,)
+
+
+@pytest.mark.parametrize("says", [Says(422), Says(500, {"webhook-delivery": "abort-message"})])
+async def test_a_receiver_that_refuses_single_messages_is_not_down(room: Room, receiver: Receiver, says: Says) -> None:
+    receiver.says = [says]
+    told = await room.endpoint(receiver.url, retry={"final_statuses": [422]})
+
+    await room.happens(2 * FAILURES)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert len(receiver.received) == 2 * FAILURES
+    assert room.webhooks.sender._queues._lanes[told.id].breaker == CLOSED
+
+
+@pytest.mark.parametrize(("says", "settings"), [(Says(410), {}), (Says(500), {"retry": {"tries": 1}})])
+async def test_a_receiver_that_wants_nothing_more_or_fails_to_the_last_try_is_left_alone(
+    room: Room, receiver: Receiver, says: Says, settings: dict[str, Any]
+) -> None:
+    receiver.says = [says]
+    told = await room.endpoint(receiver.url, **settings)
+
+    await room.happens(2 * FAILURES)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert room.webhooks.sender._queues._lanes[told.id].breaker != CLOSED
+
+
+async def test_a_refusal_is_a_probe_that_succeeded(room: Room, receiver: Receiver) -> None:
+    receiver.says = [Says(500)] * FAILURES + [Says(422)]
+    told = await room.endpoint(receiver.url, retry={"final_statuses": [422]})
+    await room.happens(FAILURES)
+    await room.webhooks.sender.finish(room.tenant, 5)
+    await falls_due(room, PROBES)
+    half_opens(room)
+
+    await room.webhooks.sender._claim(None)
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert room.webhooks.sender._queues._lanes[told.id].breaker == CLOSED

@@ -33,9 +33,12 @@ class Breaker:
         """Seconds until somebody is let through again; zero where it lets through already."""
         return max(self.open_until - now, 0.0) if self.open_until is not None else 0.0
 
-    def after(self, *, delivered: bool, now: float, asked_s: float = 0.0) -> "Breaker":
-        """What it is after a try. `asked_s`: how long the receiver asked to be left alone; heard up to LONGEST_S."""
-        if delivered:
+    def after(self, *, works: bool, now: float, asked_s: float = 0.0) -> "Breaker":
+        """What it is after a try. `works`: the receiver took the message, or told us never to send this one again.
+
+        `asked_s`: how long it asked to be left alone; heard up to LONGEST_S.
+        """
+        if works:
             return self._succeeded()
         if self.open_until is None:
             failures = self.failures + 1

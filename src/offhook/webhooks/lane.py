@@ -195,13 +195,13 @@ class Lane:
         most = max(self._settings.max_in_flight or 0, MOST_IN_FLIGHT)
         self.allowed = min(self.allowed + 1, most) if quickly else max(self.allowed // 2, 1)
 
-    def judged(self, *, delivered: bool, now: float, asked_s: float) -> bool:
+    def judged(self, *, works: bool, now: float, asked_s: float) -> bool:
         """A try said something about the endpoint; whether that opened its breaker, or found it open and failed too."""
         before = self.breaker
-        self.breaker = before.after(delivered=delivered, now=now, asked_s=asked_s)
+        self.breaker = before.after(works=works, now=now, asked_s=asked_s)
         if before.open_until is not None and self.breaker == CLOSED:
             self.allowed = 1
-        return not delivered and self.breaker.permits(now) == 0
+        return not works and self.breaker.permits(now) == 0
 
     def empty(self) -> list[Parcel]:
         """Everything that waits, taken out."""

@@ -162,11 +162,11 @@ class Queues:
             self._busy.discard(lane)
         self._list(lane)
 
-    def judged(self, endpoint: UUID, *, delivered: bool, asked_s: float = 0.0) -> list[Parcel]:
+    def judged(self, endpoint: UUID, *, works: bool, asked_s: float = 0.0) -> list[Parcel]:
         """A try said this of the endpoint; what waited for it, taken out, when that opened its breaker."""
         lane, now = self._lanes[endpoint], self._clock()
         before = lane.breaker
-        if lane.judged(delivered=delivered, now=now, asked_s=asked_s):
+        if lane.judged(works=works, now=now, asked_s=asked_s):
             if before.permits(now) != 0:
                 counts.breakers_opened.inc()
                 self._tell_when_half_open(lane)

@@ -25,7 +25,7 @@ from offhook.webhooks.directory import Directory, Endpoint
 from offhook.webhooks.discards import Discards
 from offhook.webhooks.lane import Load
 from offhook.webhooks.owners import Owners
-from offhook.webhooks.parcel import Left, Parcel, Result, Try
+from offhook.webhooks.parcel import Dead, Left, Parcel, Result, Try
 from offhook.webhooks.post import LONGEST_TIMEOUT_S, Post
 from offhook.webhooks.queues import Queues, Room
 from offhook.webhooks.recorder import Recorder
@@ -33,6 +33,8 @@ from offhook.webhooks.recorder import Recorder
 LOOK_S = 1.0
 CAPACITY = 2000
 _QUICK_MS = 1000.0
+_SPENT = frozenset({"tries_used_up", "too_old"})
+"""Why a delivery is dead whose receiver may yet be."""
 
 
 class Sender:
@@ -263,7 +265,7 @@ class Sender:
             return
         self._queues.answered(endpoint, quickly=_was_quick(tried))
         self._follow(endpoint, result.parcel.tenant)
-        self._give_back(self._queues.judged(endpoint, delivered=tried.succeeded, asked_s=asked.total_seconds()))
+        self._give_back(self._queues.judged(endpoint, works=_works(result, tried), asked_s=asked.total_seconds()))
 
     def _forget(self, results: Sequence[Result]) -> None:
         self._queues.recorded(len(results))
@@ -288,6 +290,13 @@ class Sender:
 
 def _later(seconds: float, act: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, act)
+
+
+def _works(result: Result, tried: Try) -> bool:
+    """Whether its receiver does: whoever refuses this message for good, and wants others, is not down."""
+    outcome = result.outcome
+    refused = isinstance(outcome, Dead) and outcome.reason not in _SPENT and result.disables is None
+    return tried.succeeded or refused
 
 
 def _was_quick(tried: Try) -> bool:
