@@ -302,6 +302,29 @@ def test_a_lane_is_looked_at_as_soon_as_a_probe_has_closed_its_breaker() -> None
     assert len(take_all(queues)) == 0
 
 
+def test_who_has_recovered_is_asked_by_one_at_a_time_first_then_by_twice_as_many_with_each_round_of_answers() -> None:
+    clock, endpoint, rounds = Clock(), ids.new(), list[int]()
+    queues = opened(clock, endpoint)
+    clock.forward(1)
+    queues.put(parcels(endpoint, PROBES, tries=1), clock.now)
+    answer(queues, take_loads(queues))
+    queues.put(parcels(endpoint, 100), clock.now)
+
+    for _ in range(6):
+        under_way = take_loads(queues)
+        rounds.append(len(under_way))
+        answer(queues, under_way)
+
+    assert rounds == [1, 2, 4, 8, MOST_IN_FLIGHT, MOST_IN_FLIGHT]
+
+
+def answer(queues: Queues, loads: Sequence[Load]) -> None:
+    """All of them quickly, and well."""
+    for load in loads:
+        queues.answered(load.parcels[0].endpoint, quickly=True)
+        queues.judged(load.parcels[0].endpoint, works=True)
+
+
 def opened(clock: Clock, endpoint: UUID) -> Queues:
     """Queues in which this endpoint's breaker has just opened."""
     queues = queues_of(1000, clock=clock)

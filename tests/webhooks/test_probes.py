@@ -11,6 +11,7 @@ from tests.webhooks.conftest import Receiver, Room, Says, a_fact
 
 from offhook.webhooks import breaker, sender
 from offhook.webhooks.breaker import CLOSED, FAILURES, PROBES
+from offhook.webhooks.lane import FIRST_IN_FLIGHT
 
 
 async def goes_down(room: Room, receiver: Receiver) -> None:
@@ -139,3 +140,20 @@ async def test_a_refusal_is_a_probe_that_succeeded(room: Room, receiver: Receive
     await room.webhooks.sender.finish(room.tenant, 5)
 
     assert room.webhooks.sender._queues._lanes[told.id].breaker == CLOSED
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_who_asks_us_to_slow_down_gets_half_as_many_at_once_however_quickly_it_says_so(
+    room: Room, receiver: Receiver, status: int
+) -> None:
+    receiver.says = [Says()] * 4 + [Says(status)]
+    told = await room.endpoint(receiver.url)
+    await room.happens(4)
+    await room.webhooks.sender.finish(room.tenant, 5)
+    lane = room.webhooks.sender._queues._lanes[told.id]
+    assert lane.allowed == FIRST_IN_FLIGHT + 4
+
+    await room.happens()
+    await room.webhooks.sender.finish(room.tenant, 5)
+
+    assert lane.allowed == (FIRST_IN_FLIGHT + 4) // 2
