@@ -164,7 +164,7 @@ class Sender:
     async def _claim(self, tenant: Tenant | None) -> Claim:
         # One at a time: a claim passes over rows that another has locked, and would find nothing where there is something.
         async with self._claiming:
-            if tenant:
+            if tenant and await self._needs_owners(tenant):
                 await self._owners.take(tenant)
             room = self._room_driven if tenant else self._room_of
             claim = await self._claims.claim(tenant, room, but=() if tenant else self.driven)
@@ -173,6 +173,10 @@ class Sender:
                 await self._directory.latest(theirs)
             self.offer(claim.parcels)
         return claim
+
+    async def _needs_owners(self, tenant: Tenant) -> bool:
+        endpoints = (await self._directory.latest(tenant)).endpoints.values()
+        return any(endpoint.settings.needs_owner for endpoint in endpoints)
 
     def _room_of(self, waiting: Waiting) -> Room | None:
         if waiting.owned and not self._owners.owns(waiting.endpoint):
