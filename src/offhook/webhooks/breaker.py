@@ -48,7 +48,7 @@ class Breaker:
 
     def _succeeded(self) -> "Breaker":
         if self.open_until is None:
-            return self if self == CLOSED else CLOSED
+            return CLOSED
         successes = self.successes + 1
         return CLOSED if successes >= PROBES else replace(self, successes=successes)
 

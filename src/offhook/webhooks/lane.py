@@ -2,12 +2,12 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from offhook.webhooks.breaker import CLOSED
-from offhook.webhooks.endpoint_settings import EndpointSettings
+from offhook.webhooks.endpoint_settings import Batching, EndpointSettings
 from offhook.webhooks.parcel import Parcel
 
 MOST_IN_FLIGHT = 16
@@ -61,19 +61,30 @@ class Lane:
     The endpoint's own settings bound it further, and so does its breaker. Times are of one clock, in seconds.
     """
 
-    __slots__ = ("_first", "_pace", "_rest", "_settings", "_turn", "allowed", "breaker", "heard_at", "in_flight") + (
+    __slots__ = (
+        "_first",
+        "_most",
+        "_pace",
+        "_rest",
+        "_settings",
+        "_turn",
+        "allowed",
+        "breaker",
+        "heard_at",
+        "in_flight",
         "lines",
         "listed",
         "slow",
         "timed",
     )
 
-    def __init__(self, lines: "tuple[deque[Lane], deque[Lane]]") -> None:
+    def __init__(self, lines: "Sequence[deque[Lane]]") -> None:
         """`lines`: where it takes its turns while it is quick, and while it is slow."""
         self.lines = lines
         self._first: deque[Load] = deque()
         self._rest: deque[Load] = deque()
         self._settings = _USUAL
+        self._most = MOST_IN_FLIGHT
         self._pace: Pace | None = None
         self._turn = 0
         self.allowed = FIRST_IN_FLIGHT
@@ -115,21 +126,11 @@ class Lane:
         if rate != self._settings.rate_limit_per_s:
             self._pace = Pace(rate, now) if rate else None
         self._settings = settings
+        self._most = settings.max_in_flight or MOST_IN_FLIGHT
         return True
 
-    def put(self, parcels: Sequence[Parcel], since: float) -> None:
-        """Let these wait. Those of one batch are one load."""
-        batches: dict[UUID, list[Parcel]] = {}
-        for parcel in parcels:
-            if parcel.batch is not None:
-                batches.setdefault(parcel.batch, []).append(parcel)
-            else:
-                self._queue(Load((parcel,), since))
-        for members in batches.values():
-            # However they were claimed, they are told in the order in which they were bound.
-            self._queue(Load(sorted(members, key=lambda parcel: parcel.message.id), since))
-
-    def _queue(self, load: Load) -> None:
+    def put(self, load: Load) -> None:
+        """Let it wait."""
         head = load.parcels[0]
         (self._rest if head.tries or head.late else self._first).append(load)
 
@@ -137,23 +138,19 @@ class Lane:
         """Seconds until something may be sent; infinite as long as nothing else happens."""
         if not (self._first or self._rest):
             return math.inf
-        if self.in_flight >= self._bound(now):
+        if self.in_flight >= self.allowed or self.in_flight >= self._most:
+            return math.inf
+        permitted = self.breaker.permits(now)
+        if permitted is not None and self.in_flight >= (permitted if self._rest else 1):
             return math.inf
         paced = self._pace.wait(now) if self._pace else 0.0
-        return paced if self._rest else max(paced, self._gathering(now))
+        return (
+            paced if self._rest or not self._settings.batch else max(paced, self._gathering(now, self._settings.batch))
+        )
 
-    def _bound(self, now: float) -> int:
-        own = self._settings.max_in_flight
-        most = min(self.allowed, own) if own is not None else min(self.allowed, MOST_IN_FLIGHT)
-        permitted = self.breaker.permits(now)
-        if permitted is None:
-            return most
-        return min(most, permitted if self._rest else 1)
-
-    def _gathering(self, now: float) -> float:
+    def _gathering(self, now: float, batching: Batching) -> float:
         """Seconds that what has just happened still waits for company."""
-        batching = self._settings.batch
-        if batching is None or len(self._first) >= batching.max_events:
+        if len(self._first) >= batching.max_events:
             return 0.0
         oldest = self._first[0]
         return max(0.0, oldest.since + batching.max_wait_ms / 1000 - now) if oldest.parcels[0].joins else 0.0
@@ -179,7 +176,7 @@ class Lane:
     def _is_rests_turn(self, now: float) -> bool:
         if not self._first or self._turn % _RESTS_TURN == 0 or self.breaker.open_until is not None:
             return True
-        return self._gathering(now) > 0
+        return self._settings.batch is not None and self._gathering(now, self._settings.batch) > 0
 
     def passed(self) -> None:
         """What was taken was not sent after all."""
@@ -192,14 +189,16 @@ class Lane:
         self.in_flight -= 1
         self.heard_at = now
         self.slow = not quickly
-        most = max(self._settings.max_in_flight or 0, MOST_IN_FLIGHT)
-        self.allowed = min(self.allowed + 1, most) if quickly else max(self.allowed // 2, 1)
+        if not quickly:
+            self.allowed = max(self.allowed // 2, 1)
+        elif self.allowed < self._most:
+            self.allowed += 1
 
     def judged(self, *, works: bool, now: float, asked_s: float) -> bool:
         """A try said something about the endpoint; whether that opened its breaker, or found it open and failed too."""
         before = self.breaker
         self.breaker = before.after(works=works, now=now, asked_s=asked_s)
-        if before.open_until is not None and self.breaker == CLOSED:
+        if before.open_until is not None and self.breaker is CLOSED:
             self.allowed = 1
         return not works and self.breaker.permits(now) == 0
 
@@ -209,6 +208,19 @@ class Lane:
         self._first.clear()
         self._rest.clear()
         return parcels
+
+
+def loads_of(parcels: Iterable[Parcel], since: float) -> Iterator[Load]:
+    """A load for each, but those of one batch are one."""
+    batches: dict[UUID, list[Parcel]] = {}
+    for parcel in parcels:
+        if parcel.batch is None:
+            yield Load((parcel,), since)
+        else:
+            batches.setdefault(parcel.batch, []).append(parcel)
+    for members in batches.values():
+        # However they were claimed, they are told in the order in which they were bound.
+        yield Load(sorted(members, key=lambda parcel: parcel.message.id), since)
 
 
 def _fits(parcel: Parcel, head: Parcel) -> bool:

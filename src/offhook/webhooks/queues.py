@@ -14,7 +14,7 @@ from offhook.db import Tenant
 from offhook.webhooks import counts
 from offhook.webhooks.breaker import CLOSED
 from offhook.webhooks.endpoint_settings import EndpointSettings
-from offhook.webhooks.lane import Lane, Load
+from offhook.webhooks.lane import Lane, Load, loads_of
 from offhook.webhooks.parcel import Parcel
 from offhook.webhooks.turns import Turns
 
@@ -49,8 +49,9 @@ class Queues:
         self._clock = clock
         self._later = later
         self._lanes: dict[UUID, Lane] = {}
-        self._quick, self._slow = Turns[Lane](), Turns[Lane]()
-        self._in_flight = {False: 0, True: 0}  # by whether their lane is slow
+        # Of the quick lanes and of the slow ones: a lane's `slow` is the index.
+        self._turns = (Turns[Lane](), Turns[Lane]())
+        self._in_flight = [0, 0]
         self._busy: set[Lane] = set()
         self._watching = False
         self._tidied_at = clock()
@@ -99,80 +100,81 @@ class Queues:
     def follow(self, tenant: Tenant, endpoint: UUID, settings: EndpointSettings) -> None:
         """Send to this endpoint as it wants it from now on."""
         lane = self._lane(tenant, endpoint)
-        if lane.follow(settings, self._clock()):
-            self._list(lane)
+        if lane.follow(settings, now := self._clock()):
+            self._list(lane, now)
 
     def forgive(self, endpoint: UUID) -> None:
         """Ask it again now, whatever its breaker says."""
         if (lane := self._lanes.get(endpoint)) is not None:  # an empty one is falsy
             lane.breaker = CLOSED
-            self._list(lane)
+            self._list(lane, self._clock())
 
     def put(self, parcels: Iterable[Parcel], since: float) -> list[Parcel]:
         """Let them wait for their turn; those whose endpoint has turned out to be down meanwhile come back.
 
         Those too are held until they are `recorded`.
         """
-        by_lane: dict[UUID, list[Parcel]] = {}
-        for parcel in parcels:
-            by_lane.setdefault(parcel.endpoint, []).append(parcel)
+        now = self._clock()
         unwanted: list[Parcel] = []
-        for endpoint, theirs in by_lane.items():
-            lane = self._lane(theirs[0].tenant, endpoint)
-            self.held += len(theirs)
-            if lane.breaker.permits(self._clock()) == 0:
-                unwanted += theirs  # if they waited here, they would go before the retry that is due
+        lanes: dict[Lane, None] = {}  # a set in the order in which they came
+        for load in loads_of(parcels, since):
+            head = load.parcels[0]
+            lane = self._lane(head.tenant, head.endpoint)
+            self.held += len(load.parcels)
+            if lane.breaker.permits(now) == 0:
+                unwanted += load.parcels  # if they waited here, they would go before the retry that is due
             else:
-                lane.put(theirs, since)
-                self._list(lane)
+                lane.put(load)
+                lanes[lane] = None
+        for lane in lanes:
+            self._list(lane, now)
         return unwanted
 
     def take(self) -> Load | None:
         """Whose turn it is; None when nothing may be sent now. `answered` must follow."""
-        now = self._clock()
         while (lane := self._next()) is not None:
+            now = self._clock()
             if lane.wait(now) > 0:
-                self._list(lane)
+                self._list(lane, now)
                 continue
             self._in_flight[lane.slow] += 1
             self._busy.add(lane)
             load = lane.take(now)
-            self._list(lane)
-            self._watch()
+            self._list(lane, now)
+            if not self._watching:
+                self._watch()
             return load
         return None
 
     def answered(self, endpoint: UUID, *, quickly: bool) -> None:
         """A request to it is over; `quickly` unless the endpoint kept us waiting or did not answer at all."""
-        lane = self._lanes[endpoint]
+        lane, now = self._lanes[endpoint], self._clock()
         self._in_flight[lane.slow] -= lane.in_flight
-        lane.answered(self._clock(), quickly=quickly)
+        lane.answered(now, quickly=quickly)
         self._in_flight[lane.slow] += lane.in_flight
-        self._is_over(lane)
+        self._list(lane, now)
 
     def passed(self, endpoint: UUID) -> None:
         """What was taken for it was not sent after all, which says nothing about it."""
         lane = self._lanes[endpoint]
         self._in_flight[lane.slow] -= 1
         lane.passed()
-        self._is_over(lane)
-
-    def _is_over(self, lane: Lane) -> None:
-        if not lane.in_flight:
-            self._busy.discard(lane)
-        self._list(lane)
+        self._list(lane, self._clock())
 
     def judged(self, endpoint: UUID, *, works: bool, asked_s: float = 0.0) -> list[Parcel]:
         """A try said this of the endpoint; what waited for it, taken out, when that opened its breaker."""
-        lane, now = self._lanes[endpoint], self._clock()
+        lane = self._lanes[endpoint]
         before = lane.breaker
+        if works and before is CLOSED:
+            return []
+        now = self._clock()
         if lane.judged(works=works, now=now, asked_s=asked_s):
             if before.permits(now) != 0:
                 counts.breakers_opened.inc()
                 self._tell_when_half_open(lane)
             return lane.empty()
         if lane.breaker is not before:
-            self._list(lane)  # more may go now than when it answered
+            self._list(lane, now)  # more may go now than when it answered
         return []
 
     def _tell_when_half_open(self, lane: Lane) -> None:
@@ -184,7 +186,7 @@ class Queues:
     @property
     def in_flight(self) -> int:
         """Requests under way."""
-        return sum(self._in_flight.values())
+        return sum(self._in_flight)
 
     def recorded(self, count: int) -> None:
         """The results of that many parcels are written: they are no longer in memory."""
@@ -217,32 +219,30 @@ class Queues:
     def _lane(self, tenant: Tenant, endpoint: UUID) -> Lane:
         lane = self._lanes.get(endpoint)
         if lane is None:
-            lane = self._lanes[endpoint] = Lane((self._quick.line_of(tenant), self._slow.line_of(tenant)))
+            lane = self._lanes[endpoint] = Lane([turns.line_of(tenant) for turns in self._turns])
         return lane
 
     def _next(self) -> Lane | None:
         """The next lane of the next tenant, a quick one where there is one."""
         while True:
-            if self._quick and self._in_flight[False] < self._most:
-                lane, slow = self._quick.next(), False
-            elif self._slow and self._in_flight[True] < self._most:
-                lane, slow = self._slow.next(), True
+            for slow, turns in enumerate(self._turns):
+                if turns.waiting and self._in_flight[slow] < self._most:
+                    break
             else:
                 return None
+            lane = turns.next()
             lane.listed = False
-            if lane.slow is slow:
+            if lane.slow == slow:
                 return lane
-            self._list(lane)  # it has changed since, and must not go past the bound of the others
+            self._list(lane, self._clock())  # it has changed since, and must not go past the bound of the others
 
-    def _list(self, lane: Lane) -> None:
+    def _list(self, lane: Lane, now: float) -> None:
         if lane.listed:
             return
-        now = self._clock()
         wait = lane.wait(now)
         if wait == 0:
             lane.listed = True
-            turns = self._slow if lane.slow else self._quick
-            turns.add(lane, lane.lines[lane.slow])
+            self._turns[lane.slow].add(lane, lane.lines[lane.slow])
         elif now + wait < lane.timed:
             at = lane.timed = now + wait
             self._later(wait, lambda: self._due(lane, at))
@@ -251,18 +251,18 @@ class Queues:
         if lane.timed != at:
             return  # an earlier look has taken its place
         lane.timed = math.inf
-        self._list(lane)
+        self._list(lane, self._clock())
         self.on_due()
 
     def _watch(self) -> None:
-        if not self._watching:
-            self._watching = True
-            self._later(SLOW_S / 4, self._find_slow)
+        self._watching = True
+        self._later(SLOW_S / 4, self._find_slow)
 
     def _find_slow(self) -> None:
         """Whatever has kept us waiting too long makes room for others."""
         self._watching = False
         now = self._clock()
+        self._busy = {lane for lane in self._busy if lane.in_flight}
         for lane in self._busy:
             if not lane.slow and now - lane.heard_at >= SLOW_S:
                 lane.slow = True

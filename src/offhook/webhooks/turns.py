@@ -14,10 +14,8 @@ class Turns(Generic[T]):
 
     def __init__(self) -> None:
         self._lines: WeakValueDictionary[Tenant, deque[T]] = WeakValueDictionary()
-        self._waiting: deque[deque[T]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self.waiting: deque[deque[T]] = deque()
+        """The lines in which anybody stands."""
 
     def line_of(self, tenant: Tenant) -> deque[T]:
         """The line of this tenant, for whoever is to stand in it; the same one for as long as anybody keeps it."""
@@ -26,13 +24,13 @@ class Turns(Generic[T]):
     def add(self, one: T, line: deque[T]) -> None:
         """Let it take its turn after the others of its line."""
         if not line:
-            self._waiting.append(line)
+            self.waiting.append(line)
         line.append(one)
 
     def next(self) -> T:
-        """Whose turn it is, taken out. There must be one."""
-        line = self._waiting.popleft()
+        """Whose turn it is, taken out. Somebody must be `waiting`."""
+        line = self.waiting.popleft()
         one = line.popleft()
         if line:
-            self._waiting.append(line)
+            self.waiting.append(line)
         return one
