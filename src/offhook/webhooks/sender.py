@@ -8,10 +8,11 @@ by whoever claims them first.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import LiteralString
+from itertools import groupby
+from typing import LiteralString, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,8 @@ from offhook.webhooks.parcel import Dead, Left, Parcel, Result, Try
 from offhook.webhooks.post import LONGEST_TIMEOUT_S, Post
 from offhook.webhooks.queues import Queues, Room
 from offhook.webhooks.recorder import Recorder
+
+T = TypeVar("T")
 
 LOOK_S = 1.0
 CAPACITY = 2000
@@ -102,16 +105,18 @@ class Sender:
 
     def offer(self, parcels: Sequence[Parcel]) -> None:
         """Send these, which are leased to this process and committed. Returns at once."""
-        self._open.update(parcel.tenant for parcel in parcels)
-        for endpoint in {parcel.endpoint: parcel.tenant for parcel in parcels}.items():
-            self._follow(*endpoint)
+        for tenant, count in _runs(parcel.tenant for parcel in parcels):
+            self._open[tenant] += count
+        self._follow(parcels)
         self._give_back(self._queues.put(parcels, time.perf_counter()))
         self._start_carriers()
 
-    def _follow(self, endpoint: UUID, tenant: Tenant) -> None:
-        book = self._directory.known(tenant)
-        if book and (known := book.endpoints.get(endpoint)):
-            self._queues.follow(tenant, endpoint, known.settings)
+    def _follow(self, parcels: Iterable[Parcel]) -> None:
+        """Send to the endpoints of these as they want it now, as far as this process knows."""
+        for endpoint, tenant in {parcel.endpoint: parcel.tenant for parcel in parcels}.items():
+            book = self._directory.known(tenant)
+            if book and (known := book.endpoints.get(endpoint)):
+                self._queues.follow(tenant, endpoint, known.settings)
 
     def watch(self, delivery: UUID) -> asyncio.Future[None]:
         """Done when this process has written a result of that delivery. Ask before it is sent, and keep the future."""
@@ -228,6 +233,7 @@ class Sender:
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
+            self._recorded.clear()
             await self._recorded.wait()
 
     def _start_carriers(self) -> None:
@@ -256,10 +262,9 @@ class Sender:
             else:
                 self._learn(carried.results[0], carried.asked)
                 for result in carried.results:
-                    counts.results[type(result.outcome)].inc()
                     self._recorder.take(result)
-            load = self._queues.take()
-            self._start_carriers()
+            if load := self._queues.take():
+                self._start_carriers()
 
     def _learn(self, result: Result, asked: timedelta) -> None:
         """What this request says about its endpoint: nothing when it was not made."""
@@ -268,19 +273,21 @@ class Sender:
             self._queues.passed(endpoint)
             return
         self._queues.answered(endpoint, quickly=_was_quick(tried))
-        self._follow(endpoint, result.parcel.tenant)
         self._give_back(self._queues.judged(endpoint, works=_works(result, tried), asked_s=asked.total_seconds()))
 
     def _forget(self, results: Sequence[Result]) -> None:
         self._queues.recorded(len(results))
-        self._open.subtract(Counter(result.parcel.tenant for result in results))
+        for tenant, count in _runs(result.parcel.tenant for result in results):
+            self._open[tenant] -= count
+        for kind, count in _runs(type(result.outcome) for result in results):
+            counts.results[kind].inc(count)
+        self._follow([result.parcel for result in results])
         if self._watched:
             self._tell_watchers(results)
         if self._is_thirsty():
             self._short = frozenset()
             self.wake()
         self._recorded.set()
-        self._recorded = asyncio.Event()
 
     def _is_thirsty(self) -> bool:
         return any(self._queues.thirsty(endpoint) for endpoint in self._short)
@@ -290,6 +297,11 @@ class Sender:
             watched = self._watched.get(result.parcel.delivery)
             if watched is not None and not watched.done():
                 watched.set_result(None)
+
+
+def _runs(some: Iterable[T]) -> Iterator[tuple[T, int]]:
+    """Each with how often it comes in a row: the same mostly come together, and to look one up costs more than to count."""
+    return ((one, sum(1 for _ in row)) for one, row in groupby(some))
 
 
 def _later(seconds: float, act: Callable[[], None]) -> None:
