@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from .count import Verdict, judge
 from .journal import read
 from .stage import Stage
 
-REST_S = 8.0
+REST_S = 2.0
 RESTS_WITHIN_S = 300.0
+WINDOW = "worker between a request and its recording"
+VICTIMS = (WINDOW, "worker", "api", "postgres")
+"""The first is killed while the receiver holds back the answers to requests that it has written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +47,31 @@ async def run(plan: Plan, scratch: Path, tell: Callable[[str], None]) -> Outcome
     stage = Stage(scratch)
     begun = time.monotonic()
     kills: Counter[str] = Counter()
+    victims = _victims(rng)
     async with stage.running(plan.pace):
         while kills.total() < plan.kills or await stage.told() < plan.events:
             await asyncio.sleep(rng.uniform(*plan.pause_s))
             if kills.total() < plan.kills:
-                victim = rng.choice(("api", "worker", "postgres"))
+                victim = next(victims)
                 await _kill(stage, victim)
                 kills[victim] += 1
                 tell(f"{kills.total()} of {plan.kills}: {victim}; {await stage.told():,} tellings")
         await stage.client.stop()
         tell("waiting for rest")
         await _rest(stage)
-    verdict = judge(*(read(stage.journal(name)) for name in ("client", "platform", "receiver")))
+        tell("replaying the dead letters")
+        await stage.mend()
+        await _rest(stage)
+        log = await stage.log()
+    client, platform, receiver = (read(stage.journal(name)) for name in ("client", "platform", "receiver"))
+    verdict = judge(client, platform, receiver, log)
     return Outcome(verdict, kills, time.monotonic() - begun)
+
+
+def _victims(rng: random.Random) -> Iterator[str]:
+    """All of them in any order, then all of them again: no run is without one of each."""
+    while True:
+        yield from rng.sample(VICTIMS, len(VICTIMS))
 
 
 async def _kill(stage: Stage, victim: str) -> None:
@@ -67,21 +82,26 @@ async def _kill(stage: Stage, victim: str) -> None:
         case "worker":
             await stage.worker.kill()
             await stage.start_worker()
+        case victim if victim == WINDOW:
+            await stage.hold()
+            await stage.worker.kill()
+            await stage.release()
+            await stage.start_worker()
         case _:
             await stage.kill_postgres()
             await stage.start_postgres()
 
 
 async def _rest(stage: Stage) -> None:
-    """Return when no call is out and the receiver has heard nothing for a while. Judging needs no help from the API."""
+    """Return when no call is out, nothing waits for an endpoint, and the receiver has heard nothing for a while."""
     deadline = time.monotonic() + RESTS_WITHIN_S
-    quiet_since, told = time.monotonic(), -1
+    quiet_since, heard = time.monotonic(), -1
     async with Api(f"http://127.0.0.1:{stage.port}", stage.key) as api:
         while time.monotonic() - quiet_since < REST_S and time.monotonic() < deadline:
-            now_told = await stage.told()
-            if now_told != told or await _is_busy(api):
-                quiet_since, told = time.monotonic(), now_told
-            await asyncio.sleep(0.5)
+            requests = await stage.requests()
+            if requests != heard or await _is_busy(api):
+                quiet_since, heard = time.monotonic(), requests
+            await asyncio.sleep(0.25)
 
 
 async def _is_busy(api: Api) -> bool:
@@ -89,4 +109,9 @@ async def _is_busy(api: Api) -> bool:
     progress = [await api.get(f"/v1/campaigns/{one['id']}/progress") for one in campaigns]
     endpoints = (await api.get("/v1/webhook-endpoints"))["data"]
     stats = [await api.get(f"/v1/webhook-endpoints/{one['id']}/stats") for one in endpoints]
-    return any(one["attempts"]["dialing"] for one in progress) or any(sum(one["open"].values()) for one in stats)
+    replays = (await api.get("/v1/replays"))["data"]
+    return (
+        any(one["attempts"]["dialing"] for one in progress)
+        or any(sum(one["open"].values()) for one in stats)
+        or any(one["status"] in ("queued", "running") for one in replays)
+    )

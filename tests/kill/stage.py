@@ -1,20 +1,28 @@
 """The stage of a kill test: the house in parts that may die, and the three outsiders that may not."""
 
+import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
 
 from offhook.db.embedded import EmbeddedPostgres
+from offhook.db.migrating import migrate
 from offhook.demo import Api, Part, free_port, module, offhook
+from offhook.settings import load
+from offhook.wiring import House
+
+from .hooks import HOOKS, Made, heard, make
 
 # It is a legal hour everywhere from New York to Honolulu, so calls are out while things are killed.
 NOW = "2026-11-23T19:00:00Z"
 SLOTS = 100
+HELD_WITHIN_S = 30
 PLATFORM_SPEED = 60
 PLATFORM_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -28,13 +36,12 @@ class Stage:
         self.port, self._watched, self._platform_port = free_port(), free_port(), free_port()
         self._hook_port, self._control_port = free_port(), free_port()
         self._postgres = EmbeddedPostgres(self._data)
+        self.key = ""
         self.api: Part
         self.worker: Part
         self.client: Part
-
-    @property
-    def key(self) -> str:
-        return str(orjson.loads((self._data / "credentials.json").read_bytes())["test_key"])
+        self._hooks: list[Made] = []
+        self._before: frozenset[str] = frozenset()
 
     def journal(self, name: str) -> Path:
         return self.scratch / f"{name}.journal"
@@ -43,9 +50,9 @@ class Stage:
     async def running(self, pace: float) -> AsyncIterator[None]:
         """Everything started and set up; everything ended afterwards, by the ids that it was started with."""
         async with AsyncExitStack() as stack:
-            await self._make_installation()
             await self._postgres.start()
             stack.push_async_callback(self._postgres.stop)
+            await self._make_installation()
             environment = {
                 "OFFHOOK_DATABASE_URL": self._postgres.url,
                 "OFFHOOK_DATA_DIR": str(self._data),
@@ -55,9 +62,8 @@ class Stage:
             self.worker = self._part("worker", offhook("worker", "--metrics-port", str(self._watched)), environment)
             stack.push_async_callback(self.api.stop)
             stack.push_async_callback(self.worker.stop)
-            await self.start_api()
-            await self.start_worker()
-            await self._start_outsiders(stack)
+            outsiders = self._outsiders(stack)
+            await asyncio.gather(self.start_api(), self.start_worker(), *outsiders)
             await self._set_up()
             client = ("--port", str(self.port), "--key", self.key, "--journal", str(self.journal("client")))
             self.client = self._part("client", module("tests.kill.client", *client, "--pace", str(pace)))
@@ -82,33 +88,74 @@ class Stage:
         await self._postgres.start()
 
     async def told(self) -> int:
-        """How many tellings the receiver has had."""
-        url = f"http://127.0.0.1:{self._control_port}/counts"
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            return int(orjson.loads(await answer.read())["told"])
+        """How many tellings the receiver has had, at the endpoint that hears everything."""
+        return (await self._receiver("counts"))["told"]
+
+    async def requests(self) -> int:
+        """How many requests the receiver has had."""
+        return (await self._receiver("counts"))["requests"]
+
+    async def hold(self) -> None:
+        """Have the receiver write down what comes and answer nothing; return when such a request is there."""
+        async with asyncio.timeout(HELD_WITHIN_S):
+            await self._receiver("hold", {})
+
+    async def release(self) -> None:
+        """Have it answer again, also what it held."""
+        await self._receiver("release", {})
+
+    async def mend(self) -> None:
+        """From now on the receiver fails at nothing; what died because it did is replayed."""
+        async with Api(f"http://127.0.0.1:{self.port}", self.key) as api:
+            for made in self._hooks:
+                await self._trust(made, 0)
+                if made.hook.fails_every:
+                    await api.post("/v1/replays", {"filter": {"endpoint": made.id}})
+
+    async def log(self) -> list[dict[str, Any]]:
+        """What each endpoint should have been told since everything was set up, as the API says."""
+        async with Api(f"http://127.0.0.1:{self.port}", self.key) as api:
+            found = [line for made in self._hooks for line in await heard(api, made)]
+        return [line for line in found if line["id"] not in self._before]
+
+    async def _receiver(self, word: str, body: object = None) -> dict[str, int]:
+        url = f"http://127.0.0.1:{self._control_port}/{word}"
+        async with aiohttp.ClientSession() as session, session.post(url, data=orjson.dumps(body)) as answer:
+            counts: dict[str, int] = orjson.loads(await answer.read())
+            return counts
+
+    async def _trust(self, made: Made, fails_every: int) -> None:
+        told = {"endpoint": made.hook.name, "secret": made.secret, "fails_every": fails_every}
+        await self._receiver("trust", told)
 
     async def _make_installation(self) -> None:
-        port = free_port()
-        hub = self._part("up", offhook("up", "--port", str(port), "--data-dir", str(self._data)))
+        await asyncio.to_thread(migrate, self._postgres.url)
+        house = House.build(
+            load({"data_dir": self._data}, environ={}), self._postgres.url, engine=False, create_ring=True
+        )
+        await house.database.open()
         try:
-            await hub.start(f"http://127.0.0.1:{port}/readyz")
+            self.key = (await house.new_workspace("Kill")).test_key
         finally:
-            await hub.stop()
+            await house.stop()
 
-    async def _start_outsiders(self, stack: AsyncExitStack) -> None:
+    def _outsiders(self, stack: AsyncExitStack) -> list[Coroutine[Any, Any, None]]:
+        """Their starts, to be awaited."""
         where = ("--port", str(self._hook_port), "--control-port", str(self._control_port))
         receiver = module("tests.kill.receiver", *where, "--journal", str(self.journal("receiver")))
         platform = module(
             "offhook.sandbox.remote", "--port", str(self._platform_port), "--journal", str(self.journal("platform")),
             "--speed", str(PLATFORM_SPEED), "--secret", PLATFORM_SECRET,
         )  # fmt: skip
+        starts = []
         for name, command, ready in (
             ("receiver", receiver, f"http://127.0.0.1:{self._control_port}/counts"),
             ("platform", platform, f"http://127.0.0.1:{self._platform_port}/health"),
         ):
             part = self._part(name, command)
             stack.push_async_callback(part.stop)
-            await part.start(ready)
+            starts.append(part.start(ready))
+        return starts
 
     async def _set_up(self) -> None:
         async with Api(f"http://127.0.0.1:{self.port}", self.key) as api:
@@ -125,11 +172,11 @@ class Stage:
             async for page in api.pages("/v1/targets"):
                 for target in page:
                     await api.patch(f"/v1/targets/{target['id']}", {"slots": SLOTS})
-            hook = {"url": f"http://127.0.0.1:{self._hook_port}/hooks", "events": ["*"], "activate": True}
-            endpoint = await api.post("/v1/webhook-endpoints", hook)
-        trust = f"http://127.0.0.1:{self._control_port}/trust"
-        async with aiohttp.ClientSession() as session:
-            await session.post(trust, data=orjson.dumps({"secret": endpoint["secret"]}))
+            for hook in HOOKS:
+                made = await make(api, hook, f"http://127.0.0.1:{self._hook_port}/hooks")
+                await self._trust(made, hook.fails_every)
+                self._hooks.append(made)
+            self._before = frozenset([line["id"] for made in self._hooks for line in await heard(api, made)])
 
     def _part(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Part:
         root = Path(__file__).parents[2]
