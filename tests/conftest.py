@@ -219,9 +219,15 @@ def clock(database: Database, tenant: Tenant) -> TimeTravel:
 
 
 @pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+def environ() -> dict[str, str]:
+    """What the operator of `house` has set, like OFFHOOK_EGRESS_ADDRESSES. A test that wants it otherwise overrides it."""
+    return {}
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[House]:
     """Everything of one process over the test's database, no loop running: drain `runner`, `dispatcher`, `webhooks.sender`."""
-    settings = load({"data_dir": tmp_path, "port": 0}, environ={})
+    settings = load({"data_dir": tmp_path, "port": 0}, environ=environ)
     house = House.build(settings, database_url, engine=False, create_ring=True)
     await house.database.open()
     await house.wakeups.start()
