@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.db.explaining import Explaining
 from tests.webhooks.conftest import Receiver, Room, Says
+from tests.webhooks.owner import PATH, api_of
 
 from offhook import ids
-from offhook.db import Tenant
+from offhook.db import Tenant, Wakeups
 from offhook.errors import Unavailable
-from offhook.webhooks import aggregates_store, issue_store
+from offhook.webhooks import aggregates_store, histogram, issue_store
 from offhook.webhooks.aggregates import propagation_ms
 from offhook.webhooks.aggregates_store import Figures
 from offhook.webhooks.stats import SPANS, Window, series, stats, summary
@@ -103,6 +104,25 @@ async def test_propagation_is_of_first_tries_alone(room: Room, receiver: Receive
 
     assert (await told_of(room, told.id))["tries"] == 2
     assert counted == 1
+
+
+async def test_the_api_tells_how_long_events_took_to_their_first_request(
+    room: Room, receiver: Receiver, wakeups: Wakeups
+) -> None:
+    told = await room.endpoint(receiver.url)
+    usual, rare = [0] * 8 + [98], [0] * 20 + [2]
+    async with room.database.engine() as tx:
+        at = tx.wall.replace(second=0, microsecond=0)
+        for propagation in (usual, rare):
+            row = aggregates_store.Row(room.tenant, told.id, "minute", at, 1, 1, 0, 0, [0] * 40 + [1], propagation)
+            await aggregates_store.add(tx, ids.new(), [row])
+
+    found = (await (await api_of(room, wakeups)).get(f"{PATH}/{told.shown['id']}/stats")).json
+
+    assert histogram.BOUNDS[7] < found["propagation_ms"]["p50"] < histogram.BOUNDS[8]
+    assert histogram.BOUNDS[7] < found["propagation_ms"]["p95"] < histogram.BOUNDS[8]
+    assert histogram.BOUNDS[19] < found["propagation_ms"]["p99"] < histogram.BOUNDS[20]
+    assert found["total_ms"]["p50"] > histogram.BOUNDS[39]
 
 
 async def test_a_test_changes_no_figure(room: Room, receiver: Receiver) -> None:
