@@ -23,8 +23,9 @@ from offhook.privacy import KeyRing, Vault
 from offhook.settings import load
 from offhook.wiring import Credentials, House
 
-# How long an example takes tells of the machine's other work, not of the code.
-hypothesis.settings.register_profile("house", deadline=None)
+# How long an example takes tells of the machine's other work, not of the code. Where CI is set hypothesis would draw the
+# same examples at every run.
+hypothesis.settings.register_profile("house", hypothesis.settings.get_profile("default"), deadline=None)
 hypothesis.settings.load_profile("house")
 
 TEN_IN_NEW_YORK = datetime(2026, 11, 23, 15, tzinfo=UTC)
