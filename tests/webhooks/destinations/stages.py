@@ -78,5 +78,14 @@ def parts(outbound: Outbound, **settings: object) -> Parts:
     return Parts(outbound, Settings.model_validate(settings))
 
 
+async def fault_found(claim: Claim, stage: Stage) -> str:
+    """What this claim finds wrong; nothing where it is kept."""
+    try:
+        await claim(stage)
+    except AssertionError as wrong:
+        return str(wrong) or "the claim is not kept"
+    return ""
+
+
 def name_of(claim: Claim) -> str:
     return claim.__name__

@@ -10,7 +10,15 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StreamConfig
 from tests.outbound.authority import Authority
 from tests.webhooks.destinations.conftest import running_nats
-from tests.webhooks.destinations.stages import SECRET, Stage, a_port_of_nobody, a_silent_server, name_of, parts
+from tests.webhooks.destinations.stages import (
+    SECRET,
+    Stage,
+    a_port_of_nobody,
+    a_silent_server,
+    fault_found,
+    name_of,
+    parts,
+)
 
 from offhook import ids
 from offhook.outbound import Outbound
@@ -59,7 +67,7 @@ async def stage(nats_address: str, stream: JetStreamContext, outbound: Outbound)
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=name_of)
 async def test_what_every_destination_keeps(claim: Claim, stage: NatsStage) -> None:
-    await claim(stage)
+    assert await fault_found(claim, stage) == ""
 
 
 async def test_a_message_has_the_bytes_and_headers_of_a_webhook(stage: NatsStage) -> None:

@@ -209,10 +209,16 @@ async def its_own_url_is_fine_and_nonsense_has_a_cure(stage: Stage) -> None:
 
 
 async def closing_it_twice_does_no_harm(stage: Stage) -> None:
-    """That nothing is left open then, a test sees by its own means: a warning, or the other side's list."""
-    _expect_delivered(await _send(stage, a_consignment(stage)))
-    await stage.destination.close()
-    await stage.destination.close()
+    """Nor does it undo what was delivered. That nothing is left open then, a test sees by its own means."""
+    sent = a_consignment(stage)
+    _expect_delivered(await _send(stage, sent))
+    try:
+        await stage.destination.close()
+        await stage.destination.close()
+    except Exception as failure:
+        raise AssertionError(f"closing it raised {type(failure).__name__}") from failure
+    there = {one.event_id for one in await stage.found()}
+    assert sent.webhook_id in there, "what was delivered is gone since it was closed"
 
 
 CLAIMS: tuple[Claim, ...] = (
