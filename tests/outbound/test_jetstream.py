@@ -142,4 +142,4 @@ async def test_closing_leaves_no_connection(streams: JetStreams) -> None:
         await publish(streams, played)
         await streams.close()
         async with asyncio.timeout(5):
-            await played.left.wait()
+            assert await played.left.wait(), "a connection was left"

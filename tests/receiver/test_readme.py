@@ -168,14 +168,18 @@ def test_within_the_request_each_event_is_done_once(reader: Reader, monkeypatch:
     assert calls_ended(app) == [("call_1",)]
 
 
-def test_the_test_passes(reader: Reader) -> None:
-    reader.types("testing").test_an_ended_call_is_taken()
+def test_the_test_takes_what_it_signs_into_the_inbox(reader: Reader) -> None:
+    app = reader.types("testing")
+
+    app.test_an_ended_call_is_taken()
+
+    assert waiting(app) == 1
 
 
 def test_the_lines_for_node_are_javascript() -> None:
     (block,) = re.findall(r"```js\n(.*?)```", README, re.DOTALL)
 
-    run_node("--check", "--input-type=module", "-", stdin=block)
+    assert run_node("--check", "--input-type=module", "-", stdin=block) == ""
 
 
 def test_every_block_of_python_is_run_here() -> None:
