@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.vectors.cases import Case, every
+from tests.webhooks.test_schedule import TIMING, answer
 
-from offhook.outbound import Answer, NoAnswer
-from offhook.outbound.answer import Timing
+from offhook.outbound import NoAnswer
 from offhook.webhooks.schedule import (
     Delivered,
     Progress,
@@ -19,8 +19,6 @@ from offhook.webhooks.schedule import (
     judge,
     next_try,
 )
-
-TIMING = Timing(0.0, 0.0, 0.0, None, 1.0)
 
 
 class Loaded(random.Random):
@@ -58,15 +56,12 @@ def test_the_hub_tries_again_when_the_vectors_say(case: Case) -> None:
 
 @every("schedule.json", "answers")
 def test_the_hub_makes_of_an_answer_what_the_vectors_say(case: Case) -> None:
-    answer: Answer | NoAnswer
-    if "no_answer" in case:
-        answer = NoAnswer(case["no_answer"], "nothing came", TIMING)
-    else:
-        headers = {name.replace("_", "-"): case[name] for name in ("retry_after", "webhook_delivery") if name in case}
-        answer = Answer(case["status"], headers, b"", False, TIMING)
+    headers = {name: case[name] for name in ("retry_after", "webhook_delivery") if name in case}
+    lost = NoAnswer(case["no_answer"], "nothing came", TIMING) if "no_answer" in case else None
+    came = lost or answer(case["status"], **headers)
 
-    assert judge(answer, instant(case["now"]), case["final"]) == expected_of(case["outcome"])
-    assert disabling(answer) == case["disables"]
+    assert judge(came, instant(case["now"]), case["final"]) == expected_of(case["outcome"])
+    assert disabling(came) == case["disables"]
 
 
 def expected_of(told: dict[str, Any]) -> Delivered | TryAgain | Refused:
