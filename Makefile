@@ -21,7 +21,7 @@ run: $(VENV)/.run ## install into .venv and start Offhook with an embedded Postg
 
 test: $(VENV)/.dev ## everything that must hold: style, types, floors, tests (under 12 minutes on two cores)
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -n $(if $(OFFHOOK_TEST_DATABASE_URL),1,2) --dist loadfile
+	@$(BIN)/pytest -n $(if $(OFFHOOK_TEST_DATABASE_URL),1,2) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## style, types and floors
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
