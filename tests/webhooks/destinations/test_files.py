@@ -21,6 +21,7 @@ from offhook.webhooks.credentials import Credentials, NoCredentials
 from offhook.webhooks.destinations.conformance import CLAIMS, Claim, Found, a_consignment
 from offhook.webhooks.destinations.files import opened
 from offhook.webhooks.endpoint_settings import EndpointSettings
+from offhook.webhooks.rendering import Rendering
 from offhook.webhooks.schedule import Delivered, TryAgain
 
 
@@ -96,6 +97,17 @@ async def test_a_file_lies_under_its_workspace_and_the_hour_of_its_earliest_even
 def _at(event: int, millis: int) -> Any:
     """This id, as if it had been made at that moment."""
     return type(ids.new())(int=(event & ((1 << 80) - 1)) | (millis << 80))
+
+
+async def test_two_endpoints_may_write_into_one_directory(lines: FileStage) -> None:
+    sent = a_consignment(lines)
+    (item,) = sent.items
+    thin = replace(item, delivery=ids.new(), rendered=Rendering("thin").render(item.rendered.body, {}, str))
+
+    for one in (sent, replace(sent, endpoint=ids.new(), items=[thin])):
+        assert (await lines.destination.send(one)).outcome == Delivered()
+
+    assert {one.content for one in await lines.found()} == {item.rendered.body, thin.rendered.body}
 
 
 async def test_a_repeated_consignment_leaves_the_very_same_bytes(stage: FileStage) -> None:

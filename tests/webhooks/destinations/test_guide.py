@@ -54,7 +54,9 @@ def on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: s
 async def stage(on_the_path: None, database_url: str, outbound: Outbound) -> AsyncIterator[RowStage]:
     destinations = Destinations(parts(outbound, destinations=["rows"]))
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        await connection.execute("create table warehouse (event_id text primary key, type text, event text)")
+        await connection.execute(
+            "create table warehouse (delivery uuid primary key, event_id text, type text, event text)"
+        )
         url = "rows://warehouse"
         stage = RowStage(destinations.of(url), url, away="rows://not_there")
         stage.connection = connection

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from tests.webhooks.destinations.stages import Stage
 
+from offhook import ids
 from offhook.webhooks.destinations.conformance import a_consignment
 from offhook.webhooks.destinations.contract import Consignment
 from offhook.webhooks.destinations.http import Http
@@ -66,6 +67,17 @@ def test_the_hour_is_that_of_the_earliest_event(moments_ms: list[int]) -> None:
     name = name_of(replace(SENT, items=items), Form())
 
     assert name == f"date={first:%Y-%m-%d}/hour={first:%H}/{SENT.webhook_id}.ndjson"
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.ending)
+def test_an_event_has_one_object_per_endpoint_whatever_the_try(form: Form) -> None:
+    (item, *_) = SENT.items
+    single = replace(SENT, webhook_id=item.event_id, items=[item])
+    of_another_endpoint = replace(single, items=[replace(item, delivery=uuid4())])
+
+    assert name_of(replace(single, n=7), form) == name_of(single, form)
+    assert name_of(single, form).endswith(f"/{ids.show('dlv', item.delivery)}{form.ending}")
+    assert name_of(of_another_endpoint, form) != name_of(single, form)
 
 
 @pytest.mark.parametrize("format", ["envelope", "cloudevents_structured", "cloudevents_binary", "thin"])

@@ -1,9 +1,10 @@
 """A consignment as one object of a warehouse: its name by time, and its bytes. Pure, and the same on every try.
 
     date=2026-11-22/hour=00/bat_….ndjson[.gz]       one event per line, as its endpoint is told of it
-    date=2026-11-22/hour=00/evt_….parquet           columns that never change, and the event as JSON text
+    date=2026-11-22/hour=00/dlv_….parquet           columns that never change, and the event as JSON text
 
-The hour is that in which the earliest of the events was recorded, in UTC.
+The hour is that in which the earliest of the events was recorded, in UTC. A batch is called by its own id, a single event
+by its delivery's, which no other endpoint shares: several may write into one place, each in its own format.
 """
 
 import gzip
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from offhook import ids
 from offhook.webhooks.destinations.contract import Consignment, Item
 
 _TEXTS = ("event_id", "type", "workspace_id", "environment", "subject_type", "subject_id", "kind", "correlation_id") + (
@@ -71,9 +73,10 @@ def form_of(query: str, others: frozenset[str] = frozenset()) -> tuple[Form, Map
 
 
 def name_of(consignment: Consignment, form: Form) -> str:
-    """Where the object lies below its destination's own place."""
+    """Where the object lies below its destination's own place: the same on every try and replay, at no two endpoints."""
     hour = min(item.recorded_at for item in consignment.items)
-    return f"date={hour:%Y-%m-%d}/hour={hour:%H}/{consignment.webhook_id}{form.ending}"
+    own = consignment.webhook_id if consignment.is_batch else ids.show("dlv", consignment.items[0].delivery)
+    return f"date={hour:%Y-%m-%d}/hour={hour:%H}/{own}{form.ending}"
 
 
 def content_of(consignment: Consignment, form: Form) -> bytes:
