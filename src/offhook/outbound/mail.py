@@ -1,15 +1,18 @@
 """E-mail by the operator's own server (SMTP, RFC 5321). To a user's address, never to a user's server."""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import make_msgid
+from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
 _TIMEOUT_S = 20.0
+_NO_TLS = "the mail server offers no TLS, so the password was not told; let it offer STARTTLS, or write smtps:// for its TLS port"
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -28,7 +31,10 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where mail is handed in. `smtps` speaks TLS from the start, `smtp` as soon as the server offers it."""
+    """Where mail is handed in. `smtps` speaks TLS from the start, `smtp` as soon as the server offers it.
+
+    A password goes over TLS only, or to this very machine.
+    """
 
     host: str
     port: int
@@ -60,22 +66,38 @@ class MailServer:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text)
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                refused, _ = await aiosmtplib.send(
-                    message,
-                    hostname=self.host,
-                    port=self.port,
-                    use_tls=self.implicit_tls,
-                    username=self.username,
-                    password=self.password,
-                    timeout=_TIMEOUT_S,
-                )
+            async with asyncio.timeout(_TIMEOUT_S), self._connected() as client:
+                if self.username is not None:
+                    if not _is_private(client):
+                        return NotSent("mail_no_tls", _NO_TLS)
+                    await client.login(self.username, self.password or "")
+                refused, _ = await client.send_message(message)
         except aiosmtplib.SMTPAuthenticationError:
             return NotSent("mail_login", "the mail server did not accept user and password")
         except aiosmtplib.SMTPRecipientsRefused:
             return NotSent("mail_address", "the mail server refused every address")
         except aiosmtplib.SMTPResponseException as why:
             return NotSent(f"mail_{why.code}", f"the mail server answered {why.code}")
-        except (aiosmtplib.SMTPException, OSError, TimeoutError):
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as why:
+            if isinstance(why, ssl.SSLError) or isinstance(why.__cause__, ssl.SSLError):
+                return NotSent(
+                    "mail_tls", "the mail server's certificate is not valid here, or it speaks no TLS that we do"
+                )
             return NotSent("mail_unreachable", "the mail server did not answer in time")
         return NotSent("mail_address", "the mail server refused some addresses") if refused else Sent()
+
+    def _connected(self) -> aiosmtplib.SMTP:
+        """It takes TLS wherever it is offered; who is on the way can make that nowhere, so a login looks first."""
+        return aiosmtplib.SMTP(hostname=self.host, port=self.port, use_tls=self.implicit_tls, timeout=_TIMEOUT_S)
+
+
+def _is_private(client: aiosmtplib.SMTP) -> bool:
+    """Whether nobody on the way can read along: by TLS, or since there is no way."""
+    if client.get_transport_info("sslcontext") is not None:
+        return True
+    peer = client.get_transport_info("peername")
+    return peer is not None and _is_loopback(peer[0])
+
+
+def _is_loopback(address: str) -> bool:
+    return ip_address(address).is_loopback
