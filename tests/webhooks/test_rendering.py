@@ -17,7 +17,7 @@ from offhook.events import sample_of
 from offhook.events.types import every_type
 from offhook.webhooks.endpoint_settings import EndpointSettings
 from offhook.webhooks.masks import Masks
-from offhook.webhooks.rendering import Format, Rendered, Rendering, named
+from offhook.webhooks.rendering import OTHERWISE_NAMED, Format, Rendered, Rendering, named
 
 FORMATS = ["envelope", "cloudevents_binary", "cloudevents_structured", "thin"]
 CLOUD_EVENTS = FORMATS[1:3]
@@ -53,6 +53,10 @@ def check_cloud_event(context: dict[str, str]) -> None:
     assert all(re.fullmatch(r"[!#$&-~]+", value) for value in context.values())
     assert datetime.fromisoformat(context["time"]).tzinfo
     assert context["datacontenttype"] == "application/json"
+
+
+def test_every_type_with_a_name_of_its_own_is_one_that_happens() -> None:
+    assert OTHERWISE_NAMED.keys() <= every_type().keys()
 
 
 @pytest.mark.parametrize("format", CLOUD_EVENTS)

@@ -14,7 +14,6 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from offhook.events.types import every_type
 from offhook.expressions import Filter, NotAnExpression, compile_filter
 from offhook.http import Wire
 from offhook.webhooks.headers import header_fault
@@ -78,7 +77,7 @@ Headers = Annotated[
 ]
 _NAMES_SAID = (
     "`offhook` names types as the catalogue does, like call.answered; `snake` as call_answered, but for"
-    f" {', '.join(f'{ours} → {theirs}' for ours, theirs in OTHERWISE_NAMED.items() if ours in every_type())}."
+    f" {', '.join(f'{ours} → {theirs}' for ours, theirs in OTHERWISE_NAMED.items())}."
 )
 
 

@@ -22,7 +22,6 @@ OTHERWISE_NAMED = {
     "call.ended": "call_completed",
     "call.voice_detected": "voice_detected",
     "transfer.bridged": "transfer_success",
-    "transfer.handover_started": "handover_started",
 }
 _THIN = (
     ("event_id", "type", "schema_version", "occurred_at", "workspace_id", "environment", "subject", "sequence")
