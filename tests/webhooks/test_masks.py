@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.conftest import a_workspace
 from tests.webhooks.conftest import Receiver, Room, Says
@@ -14,7 +14,7 @@ from tests.webhooks.owner import CALLER, DIALED, PATH, a_call, api_of, happen, l
 from offhook import ids
 from offhook.db import Wakeups
 from offhook.events.envelope import revealed
-from offhook.webhooks.masks import Mask, Masks
+from offhook.webhooks.masks import Mask, Masks, unheard
 
 HIDDEN = {"call.caller_id": CALLER, "call.dialed_number": DIALED}
 EVENT: dict[str, Any] = {
@@ -79,7 +79,32 @@ def test_redactions_name_each_place_that_is_not_as_it_was_and_no_other(wanted: d
     assert not any(is_within(place, each) for place in named for each in named - {place})
 
 
-def test_a_mask_goes_for_the_whole_of_its_place_and_one_within_it_goes_before_it() -> None:
+@given(masks)
+def test_every_mask_that_an_endpoint_may_have_does_what_it_does_alone(wanted: dict[str, Mask]) -> None:
+    assume(unheard(wanted) is None)
+
+    event = masked(wanted)
+
+    for place, mask in wanted.items():
+        if mask != "full":
+            assert at(event, place) == at(masked({place: mask}), place)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"call": "absent", "call.caller_id": "full"}, ("call", "call.caller_id")),
+        ({"data.a": "hash", "data": "full", "data.a.b": "absent"}, ("data.a", "data.a.b")),
+        ({"call": "full", "call.caller_id": "absent"}, None),
+        ({"visitor": "absent", "visitor.gclid": "absent"}, None),
+        ({"lead": "absent", "leads.name": "full"}, None),
+    ],
+)
+def test_a_mask_that_would_make_no_difference_is_found(wanted: dict[str, Mask], found: tuple[str, str] | None) -> None:
+    assert unheard(wanted) == found
+
+
+def test_a_mask_within_what_is_shown_in_full_goes_before_it_and_within_what_is_gone_nothing_is_told() -> None:
     shown = masked({"call": "full", "call.dialed_number": "last4"})
     gone = masked({"call": "absent", "call.caller_id": "full"})
 

@@ -165,6 +165,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"event_names": "camel"}, "event_names", "not_one_of"),
     ({"masks": {"call.caller_id": "some"}}, "masks.(a key)", "not_one_of"),
     ({"masks": {"subject.id": "absent"}}, "masks", "bad_path"),
+    ({"masks": {"call": "absent", "call.caller_id": "full"}}, "masks", "masks_at_odds"),
     ({"headers": {"webhook-id": "x"}}, "headers", "bad_header"),
     ({"headers": {"CE-Type": "x"}}, "headers", "bad_header"),
     ({"headers": {"Authorization": "x"}}, "headers", "bad_header"),

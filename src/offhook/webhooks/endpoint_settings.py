@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from offhook.expressions import Filter, NotAnExpression, compile_filter
 from offhook.http import Wire
 from offhook.webhooks.headers import header_fault
-from offhook.webhooks.masks import Mask, Masks
+from offhook.webhooks.masks import Mask, Masks, unheard
 from offhook.webhooks.rendering import OTHERWISE_NAMED, Format, Names, Rendering
 from offhook.webhooks.schedule import DEFAULT, LONGEST_RETRY_AFTER, MOST_TRIES, Schedule
 from offhook.webhooks.signing import SecondSignature
@@ -37,6 +37,14 @@ def _at_paths(masks: dict[str, Mask]) -> dict[str, Mask]:
     if not all(_PATH.fullmatch(place) for place in masks):
         raise PydanticCustomError(
             "bad_path", "Name places under call, visitor, lead or data, like call.caller_id or visitor.utm_source."
+        )
+    if found := unheard(masks):
+        outer, inner = found
+        raise PydanticCustomError(
+            "masks_at_odds",
+            "{inner} lies within {outer}, of which {mask} leaves nothing to mask; leave one of the two out, or mask each"
+            " place within {outer} by itself.",
+            {"inner": inner, "outer": outer, "mask": masks[outer]},
         )
     return masks
 

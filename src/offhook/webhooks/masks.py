@@ -30,7 +30,8 @@ class Masks:
     def put_on(self, event: dict[str, Any], hidden: Hidden, hashed: Hash) -> None:
         """Mask this event in place; what is masked afterwards stands in its `redactions`.
 
-        A mask goes for the whole of its place, and one for a place within it goes before it.
+        A mask goes for the whole of its place. Within one that is shown in full, a mask for a single place goes before
+        it; within any other there is nothing left to mask, see `unheard`.
         """
         redactions = set(event["redactions"])
         for place, mask in self.places:
@@ -48,6 +49,15 @@ class Masks:
                 del inside[name]
             redactions = {each for each in redactions if not _covers(place, each)} | {place}
         event["redactions"] = sorted(redactions)
+
+
+def unheard(wanted: Mapping[str, Mask]) -> tuple[str, str] | None:
+    """A place, and one within it whose mask would make no difference, though it asks for something else."""
+    for outer in sorted(place for place, mask in wanted.items() if mask != "full"):
+        for inner in sorted(wanted):
+            if inner != outer and _covers(outer, inner) and not wanted[outer] == wanted[inner] == "absent":
+                return outer, inner
+    return None
 
 
 def _show(event: dict[str, Any], place: str, hidden: Hidden) -> set[str]:
