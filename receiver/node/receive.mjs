@@ -19,8 +19,8 @@ export function verify(headers, body, secrets, now = Date.now() / 1000) {
     return signatures.split(" ").some((one) => same(Buffer.from(one)));
   });
   if (!fits.includes(true)) throw new Error("bad_signature");
-  const told = JSON.parse(body);
-  return told.object === "batch" ? told.events : [told];
+  const told = JSON.parse(body), all = Array.isArray(told) ? told : told.object === "batch" ? told.events : [told];
+  return all.map((one) => ("specversion" in one ? one.data : one)); // a CloudEvent holds ours
 }
 
 /** A server for one endpoint. `keep(events)` stores them in one transaction, by `event_id` (on conflict do nothing). */

@@ -5,9 +5,10 @@ import subprocess
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.receiver.messages import OTHER_SECRET, SECRET, batch, envelope, message
+from tests.receiver.messages import OTHER_SECRET, SECRET, batch, cloud, envelope, message, tombstone
 from tests.vectors.cases import read
 from tests.vectors.node import NODE, run_node
 from tests.vectors.test_signatures import is_v1
@@ -77,6 +78,22 @@ def test_it_answers_204_once_the_events_are_kept_also_those_that_it_has(server: 
     assert [server.told(*one), server.told(*one), server.told(*both)] == [204, 204, 204]
 
     assert [server.kept(), server.kept()] == ["evt_call_1_1", "evt_call_1_2"]
+
+
+def verified(told: Any) -> Any:
+    """What the recipe makes of this message."""
+    headers, sent = message(told)
+    heard = ", ".join(json.dumps(one) for one in (headers, sent.decode(), [SECRET]))
+    script = f"const {{ verify }} = await import('{RECIPE.as_uri()}'); console.log(JSON.stringify(verify({heard})));"
+    return json.loads(run_node("--input-type=module", "-", stdin=script))
+
+
+def test_the_events_of_every_format_are_handed_over() -> None:
+    one, two = envelope(sequence=1), tombstone(sequence=2)
+    thin = {name: value for name, value in one.items() if name != "data"}
+
+    assert [verified(told) for told in (one, thin, cloud(one))] == [[one], [thin], [one]]
+    assert [verified(told) for told in (batch(one, two), [cloud(one), cloud(two)])] == [[one, two]] * 2
 
 
 def test_what_is_not_genuine_is_answered_401(server: Server) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.receiver.messages import OTHER_SECRET, SECRET, batch, body, envelope, event, ids, message, tombstone
+from tests.receiver.messages import OTHER_SECRET, SECRET, batch, body, cloud, envelope, event, ids, message, tombstone
 
 from offhook_receiver import Rejected, Verifier
 from offhook_receiver.older import PlainHex, TimestampedHex
@@ -40,9 +40,6 @@ def test_a_batch_is_its_events_in_their_order_and_an_empty_one_none() -> None:
 
 
 def test_every_format_of_an_endpoint_is_read() -> None:
-    def cloud(one: dict[str, Any]) -> dict[str, Any]:
-        return {"specversion": "1.0", "id": one["event_id"], "data": one}
-
     thin = {name: value for name, value in envelope().items() if name != "data"}
     both = [cloud(envelope()), cloud(tombstone(sequence=2))]
     found = [Verifier(SECRET).verify(*message(told)) for told in (thin, cloud(envelope()), both)]
