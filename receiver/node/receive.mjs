@@ -23,7 +23,7 @@ export function verify(headers, body, secrets, now = Date.now() / 1000) {
   return all.map((one) => ("specversion" in one ? one.data : one)); // a CloudEvent holds ours
 }
 
-/** A server for one endpoint. `keep(events)` stores them in one transaction, by `event_id` (on conflict do nothing). */
+/** A server for one endpoint. `keep(events)` stores them in one transaction, once by `event_id` and `data?.erased`. */
 export function receiver(secrets, keep) {
   return createServer(async (request, response) => {
     let status = 500, size = 0, chunks = []; // whatever fails here, Offhook tries again

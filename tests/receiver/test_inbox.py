@@ -53,14 +53,29 @@ def test_a_tombstone_takes_the_place_of_what_still_waits(consumer: Consumer) -> 
     assert consumer.done == ["1 erased"]
 
 
-def test_a_tombstone_of_what_was_done_changes_nothing(consumer: Consumer) -> None:
+@pytest.mark.parametrize("order", ["as_it_comes", "newest", "in_order"])
+def test_a_tombstone_of_what_was_done_is_told_once(consumer: Consumer, order: str) -> None:
+    consumer.told(1, 2)
+    consumer.worker(order).work_off()
+
+    for _ in range(2):
+        consumer.takes(tombstone())
+        consumer.worker(order).work_off()
+
+    assert consumer.done == ["1", "2", "1 erased"]
+    assert consumer.rows("select * from offhook_inbox where body is not null") == []
+
+
+def test_a_tombstone_does_not_rest_as_the_event_did_that_failed(consumer: Consumer) -> None:
     consumer.told(1)
+    consumer.fails_at = "evt_call_1_1"
     consumer.worker().work_off()
+    consumer.fails_at = ""
 
     consumer.takes(tombstone())
     consumer.worker().work_off()
 
-    assert consumer.done == ["1"]
+    assert consumer.done == ["1 erased"]
 
 
 def test_an_event_takes_no_tombstones_place(consumer: Consumer) -> None:
@@ -68,6 +83,8 @@ def test_an_event_takes_no_tombstones_place(consumer: Consumer) -> None:
     consumer.told(1)
 
     consumer.worker().work_off()
+    consumer.told(1)
+    assert consumer.worker().work_off() == 0
 
     assert consumer.done == ["1 erased"]
 

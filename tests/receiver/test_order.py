@@ -183,6 +183,17 @@ def test_nothing_is_done_before_what_comes_before_it_nor_twice(sequence: int, do
     assert (step == "do") == (done < sequence <= max(done + 1, complete))
 
 
+@given(st.integers(1, 99), st.integers(0, 99), st.integers(0, 99))
+def test_a_tombstone_is_never_skipped_and_waits_for_its_turn_as_others_do(
+    sequence: int, done: int, complete: int
+) -> None:
+    for order in ("as_it_comes", "newest", "in_order"):
+        usual = next_step(order, sequence, Known(done, complete))
+        erased = next_step(order, sequence, Known(done, complete), erased=True)
+
+        assert erased == ("do" if usual == "skip" else usual)
+
+
 @given(st.integers(0, 10**6))
 def test_a_rest_is_five_seconds_to_an_hour_and_never_shorter_than_the_one_before(tries: int) -> None:
     assert 5 <= backoff_s(tries) <= backoff_s(tries + 1) <= 3600

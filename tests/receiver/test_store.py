@@ -26,6 +26,24 @@ def test_an_event_is_new_once(begin: Begin) -> None:
         assert first_time(connection, event(sequence=2))
 
 
+def test_a_tombstone_is_new_once_also_when_its_event_was_seen(begin: Begin) -> None:
+    erased = event(data={"erased": True})
+    with begin() as connection:
+        assert [first_time(connection, one) for one in (event(), erased, erased, event())] == [True, True, False, False]
+
+        first = event("call_2", data={"erased": True})
+        assert [first_time(connection, one) for one in (first, event("call_2"), first)] == [True, False, False]
+
+
+def test_a_tombstone_is_never_too_old(begin: Begin) -> None:
+    with begin() as connection:
+        assert newer(connection, event(sequence=2))
+
+        assert newer(connection, event(data={"erased": True}))
+        assert not newer(connection, event())
+        assert known(connection, "call_1").done == 2
+
+
 def test_what_was_rolled_back_is_new_again(begin: Begin) -> None:
     def fails() -> None:
         with begin() as connection:

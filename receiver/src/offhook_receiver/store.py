@@ -1,7 +1,8 @@
 """The kit's two tables, in your database and in your transactions. SQL for PostgreSQL 9.5 and SQLite 3.35 or newer.
 
-A row of the inbox without a body is done: it stays to tell a repetition from news, until `forget`. Of a subject stands
-the last sequence that was done, and up to which one nothing is missing.
+A row of the inbox without a body is done: it stays to tell a repetition from news, until `forget`. The first tombstone of
+an event is news whatever was done before: it opens the row again. Of a subject stands the last sequence that was done, and
+up to which one nothing is missing.
 """
 
 import sqlite3
@@ -17,13 +18,14 @@ from offhook_receiver.transactions import Connection
 TABLES: tuple[LiteralString, ...] = (
     "create table if not exists offhook_inbox (event_id text primary key, subject text not null, sequence bigint not null,"
     " body text, received_at double precision not null, due_at double precision not null, tries integer not null default 0,"
-    " failure text, done_at double precision)",
+    " failure text, done_at double precision, erased boolean not null default false)",
     "create index if not exists offhook_inbox_due on offhook_inbox (due_at) where body is not null",
     "create index if not exists offhook_inbox_open on offhook_inbox (subject, sequence) where body is not null",
     "create table if not exists offhook_subject (subject text primary key, done bigint not null default 0,"
     " complete bigint not null default 0)",
 )
 """For your migrations, if you would rather not call `create_tables`."""
+_FIRST_TOMBSTONE: LiteralString = " where excluded.erased and not offhook_inbox.erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Waiting:
     text: str
     received_at: float
     tries: int
+    erased: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,18 @@ def create_tables(connection: Connection) -> None:
 def first_time(connection: Connection, event: Event) -> bool:
     """Whether this event was not seen before; from now on it was, if and when your transaction commits.
 
-    In PostgreSQL it waits for a transaction that does the same event at this moment. Raises RuntimeError outside of a
-    transaction, where it would be remembered even if what you do about it fails. Not for what goes through an inbox.
+    The first tombstone of an event is new once, also when the event itself was seen. In PostgreSQL it waits for a
+    transaction that does the same event at this moment. Raises RuntimeError outside of a transaction, where it would be
+    remembered even if what you do about it fails. Not for what goes through an inbox.
     """
     _check_transaction(connection)
     now = time.time()
     cursor = _run(
         connection,
-        "insert into offhook_inbox (event_id, subject, sequence, received_at, due_at, done_at) values (?, ?, ?, ?, ?, ?)"
-        " on conflict (event_id) do nothing",
-        event.id, event.subject, event.sequence, now, now, now,
+        "insert into offhook_inbox (event_id, subject, sequence, received_at, due_at, done_at, erased)"
+        " values (?, ?, ?, ?, ?, ?, ?) on conflict (event_id) do update set done_at = excluded.done_at, erased = excluded.erased"
+        + _FIRST_TOMBSTONE,
+        event.id, event.subject, event.sequence, now, now, now, event.erased,
     )  # fmt: skip
     return bool(cursor.rowcount == 1)
 
@@ -72,8 +77,8 @@ def first_time(connection: Connection, event: Event) -> bool:
 def newer(connection: Connection, event: Event) -> bool:
     """Whether it is newer than all that was done of its subject; from now on it is what was done last.
 
-    For state: each event carries the whole context, so of two the newer tells all. Raises RuntimeError outside of a
-    transaction.
+    For state: each event carries the whole context, so of two the newer tells all; but a tombstone, which asks to delete
+    what you hold, is never too old. Raises RuntimeError outside of a transaction.
     """
     _check_transaction(connection)
     cursor = _run(
@@ -82,17 +87,21 @@ def newer(connection: Connection, event: Event) -> bool:
         " where offhook_subject.done < excluded.done",
         event.subject, event.sequence,
     )  # fmt: skip
-    return bool(cursor.rowcount == 1)
+    return event.erased or bool(cursor.rowcount == 1)
 
 
 def keep(connection: Connection, events: Sequence[Event], now: float) -> None:
-    """Put events into the inbox. One that is there stays as it is, but a tombstone takes its place while it waits."""
+    """Put events into the inbox. One that is there stays as it is, but its first tombstone takes its place.
+
+    So also when it was done already: the 2xx for it was lost, its person was erased, and it came again as a tombstone.
+    """
     # In the order of their ids, so that two transactions with the same events wait for each other in one direction.
     for event in sorted(events, key=lambda event: event.id):
         _run(
             connection,
-            "insert into offhook_inbox (event_id, subject, sequence, body, received_at, due_at) values (?, ?, ?, ?, ?, ?)"
-            " on conflict (event_id) do update set body = excluded.body where offhook_inbox.body is not null and ?",
+            "insert into offhook_inbox (event_id, subject, sequence, body, received_at, due_at, erased)"
+            " values (?, ?, ?, ?, ?, ?, ?) on conflict (event_id) do update set body = excluded.body, erased = excluded.erased,"
+            " due_at = excluded.due_at, tries = 0, failure = null, done_at = null" + _FIRST_TOMBSTONE,
             event.id, event.subject, event.sequence, event.text, now, now, event.erased,
         )  # fmt: skip
 
@@ -107,10 +116,13 @@ def claim(connection: Connection, now: float, *, lowest: bool) -> Waiting | None
         + (_LOWEST if lowest else "")
         + " order by due_at, sequence limit 1"
         + ("" if _is_sqlite(connection) else " for update skip locked")
-        + ") returning event_id, subject, sequence, body, received_at, tries",
+        + ") returning event_id, subject, sequence, body, received_at, tries, erased",
         now,
     )
-    return Waiting(*found[0]) if found else None
+    if not found:
+        return None
+    id, subject, sequence, text, received_at, tries, erased = found[0]
+    return Waiting(id, subject, sequence, text, received_at, tries, bool(erased))  # a number, in SQLite
 
 
 _LOWEST: LiteralString = (
@@ -168,7 +180,8 @@ def forget(connection: Connection, older_than: timedelta) -> int:
     """Delete what was done before that; how many rows. An event that is sent again later would be done again.
 
     Offhook sends for 48 hours on its own, and at any time when somebody replays. Thirty days are a good choice. Subjects
-    are kept: with `newer`, or a worker that goes by sequence, not even a replay of last year is done twice.
+    are kept: with `newer`, or a worker that goes by sequence, not even a replay of last year is done twice, but for
+    tombstones.
     """
     cursor = _run(
         connection,

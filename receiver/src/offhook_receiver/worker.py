@@ -31,6 +31,8 @@ class Asks(Protocol):
 class Worker:
     """Hands each event of the inbox to `handler` exactly once. Any number of workers share an inbox.
 
+    An event whose person was erased after it was done comes once more, as a tombstone (`event.erased`), in any order.
+
     `as_it_comes`: in the order of arrival. `newest`: what is older than the last one of its subject is left out.
     `in_order`: by sequence; an event with a gap before it waits `patience_s` for the missing ones, which are then asked
     of `api`. One event that fails holds up the rest of its subject in `in_order`, and nothing else ever.
@@ -81,7 +83,7 @@ class Worker:
                 if waiting is None:
                     return None
                 known = store.known(connection, waiting.subject)
-                step = next_step(self._order, waiting.sequence, known)
+                step = next_step(self._order, waiting.sequence, known, erased=waiting.erased)
                 ask = step == "gap" and self._postpone_gap(connection, waiting)
                 if step != "gap":
                     self._do(connection, waiting, hand_over=step == "do")
