@@ -102,3 +102,7 @@ def test_a_larger_event_has_a_higher_price(larger: Dimensions) -> None:
     text = "event.a.exists(x, x == event.b && event.c.contains('d'))"
 
     assert steps(text, larger) > steps(text, SMALL)
+
+
+def test_a_variable_that_is_named_like_the_event_does_not_make_the_event_cheap() -> None:
+    assert steps("[1].exists(event, .event == .event)") == steps("[1].exists(x, event == event)")

@@ -80,7 +80,7 @@ class _Size:
 def price_of(tree: Node) -> Price:
     """The price of an expression that keeps the rules."""
     tally = _Tally()
-    tally.visit(tree, {"event": _Size(events=1)})
+    tally.visit(tree, {"event": _Size(events=1), ".event": _Size(events=1)})
     return Price(tally.once, tally.each, tally.elements, tally.longest_literal)
 
 
