@@ -8,7 +8,10 @@ from tests.webhooks.owner import CALLER, PATH, a_call, api_of, happen, told
 
 from offhook import ids
 from offhook.db import Wakeups
+from offhook.events import sample_of
+from offhook.events.types import every_type
 from offhook.webhooks import counts
+from offhook.webhooks.endpoint_settings import HIDDEN as HIDDEN_PLACES
 
 
 async def change(room: Room, endpoint: Any, wakeups: Wakeups, **body: Any) -> None:
@@ -153,3 +156,55 @@ async def test_a_stranger_asks_in_vain_what_an_endpoint_should_have_got(
 
     assert (await api.get(f"/v1/events?webhook_endpoint={endpoint.shown['id']}")).status == 404
     assert (await api.get(f"/v1/events?webhook_endpoint={ids.show('whe', ids.new())}")).status == 404
+
+
+HIDDEN = [
+    "event.call.caller_id.startsWith('+1312')",
+    "event['call']['dialed_number'] == 'x'",
+    "event.data.phone == 'x'",
+    "string(event.data[event.type]) == 'x'",
+    "event == {}",
+]
+
+
+@pytest.mark.parametrize("filter", HIDDEN)
+async def test_a_filter_asks_about_numbers_only_for_who_may_read_them(
+    room: Room, receiver: Receiver, wakeups: Wakeups, filter: str
+) -> None:
+    plain = await api_of(room, wakeups, "webhooks:*", "events:read")
+    trusted = await api_of(room, wakeups, "webhooks:*", "leads:read-personal")
+    made = await plain.post(PATH, {"url": receiver.url, "events": ["*"], "filter": "event.data.answered_by == 'x'"})
+
+    for refused in (
+        await plain.post(PATH, {"url": receiver.url, "events": ["*"], "filter": filter}),
+        await plain.patch(f"{PATH}/{made.json['id']}", {"filter": filter}),
+    ):
+        assert (refused.status, refused.json["code"], refused.json["param"]) == (403, "missing_scope", "filter")
+        assert "leads:read-personal" in refused.json["detail"]
+    assert (await trusted.patch(f"{PATH}/{made.json['id']}", {"filter": filter})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"url": "/elsewhere"}, 403),
+        ({"filter": f"{HIDDEN[0]} || true"}, 403),
+        ({"filter": HIDDEN[0], "timeout_s": 5}, 200),
+        ({"filter": None, "url": "/elsewhere"}, 200),
+    ],
+)
+async def test_who_may_not_read_numbers_may_not_have_them_chosen_otherwise_or_elsewhere(
+    room: Room, receiver: Receiver, wakeups: Wakeups, change: dict[str, Any], status: int
+) -> None:
+    endpoint = await room.endpoint(receiver.url, ["call.*"], filter=HIDDEN[0])
+    plain = await api_of(room, wakeups, "webhooks:*")
+
+    if "url" in change:
+        change = {**change, "url": receiver.url + change["url"]}
+    assert (await plain.patch(f"{PATH}/{endpoint.shown['id']}", change)).status == status
+
+
+def test_every_place_that_an_event_hides_is_kept_from_who_may_not_read_it() -> None:
+    hidden = {place for type in every_type() for place in sample_of(type).story.hidden}
+
+    assert hidden == set(HIDDEN_PLACES)

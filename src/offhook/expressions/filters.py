@@ -9,6 +9,7 @@ from unicodedata import category
 from offhook.expressions import price, rules
 from offhook.expressions.held import Doubt, Held, HoldsNot, Undecided
 from offhook.expressions.operand import Operand
+from offhook.expressions.places import Place, places_of
 from offhook.expressions.refusal import refused_at
 from offhook.expressions.runtime import Condition, is_pattern
 
@@ -20,9 +21,13 @@ _TOO_MUCH_WORK = Undecided(Doubt.TOO_MUCH_WORK)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """An expression that answers true or false about an event. Equal texts are equal filters."""
+    """An expression that answers true or false about an event. Equal texts are equal filters.
+
+    `places` are those of the event that its answer may depend on, each by the names that lead to it.
+    """
 
     text: str
+    places: frozenset[Place] = field(repr=False, compare=False)
     _condition: Condition = field(repr=False, compare=False)
     _price: price.Price = field(repr=False, compare=False)
 
@@ -69,7 +74,7 @@ def compile_filter(text: str) -> Filter:
     cost = price.price_of(tree)
     if cost.steps(price.USUAL) > price.BUDGET_STEPS:
         raise refused_at(text, 0, "it would cost too much; compare fewer whole values or write shorter patterns")
-    made = Filter(text, condition, cost)
+    made = Filter(text, places_of(tree), condition, cost)
     if made.holds({}) in (Undecided(Doubt.UNEXPECTED), _TOO_MUCH_WORK):
         raise refused_at(text, 0, "it fails whatever the event is")
     return made

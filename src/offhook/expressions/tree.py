@@ -27,10 +27,11 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`of.field`, and the same within `has()`."""
+    """`of.name`, and the same within `has()`."""
 
     offset: int
     of: "Node"
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _node(message: bytes, offsets: dict[int, int]) -> Node:
         case 4:
             return Name(offset, _text(dict(body)[1]))
         case 5:
-            return Field(offset, _node(_bytes(dict(body)[1]), offsets))
+            return Field(offset, _node(_bytes(dict(body)[1]), offsets), _text(dict(body)[2]))
         case 6:
             target = [_node(_bytes(part), offsets) for number, part in body if number == 1]
             arguments = [_node(_bytes(part), offsets) for number, part in body if number == 3]

@@ -22,6 +22,8 @@ from offhook.webhooks.rendering import OTHERWISE_NAMED, Format, Names, Rendering
 from offhook.webhooks.schedule import DEFAULT, LONGEST_RETRY_AFTER, MOST_TRIES, Schedule
 from offhook.webhooks.signing import SecondSignature
 
+HIDDEN = ("call.caller_id", "call.dialed_number", "data.phone")
+"""Every place that some event hides."""
 _PATH = re.compile(r"(call|visitor|lead|data)(\.[A-Za-z0-9_-]+)*")
 
 
@@ -172,6 +174,12 @@ class EndpointSettings(Wire):
         return frozenset(place for place, mask in self.masks.items() if mask == "full")
 
     @property
+    def asks_what_is_hidden(self) -> bool:
+        """Whether its filter may look at what others see masked: by what gets through, its owner would learn it."""
+        places = self.compiled.places if self.compiled else ()
+        return any(_is_within(place, tuple(hidden.split("."))) for place in places for hidden in HIDDEN)
+
+    @property
     def patience(self) -> timedelta:
         """How long it may go without a success before it is disabled."""
         return timedelta(days=self.disable_after_days)
@@ -191,6 +199,20 @@ class EndpointSettings(Wire):
     @property
     def compiled(self) -> Filter | None:
         return compile_filter(self.filter) if self.filter else None
+
+
+def seen_anew(
+    before: EndpointSettings, after: EndpointSettings, *, moved: bool = False
+) -> Literal["masks", "filter"] | None:
+    """By which setting this change tells more of what is hidden, or, as the endpoint `moved`, tells it to somebody else."""
+    if after.unmasked - before.unmasked or (moved and after.unmasked):
+        return "masks"
+    return "filter" if after.asks_what_is_hidden and (moved or before.filter != after.filter) else None
+
+
+def _is_within(place: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one of the two holds the other, or both are one."""
+    return all(mine == theirs for mine, theirs in zip(place, other, strict=False))
 
 
 NAMES = tuple(EndpointSettings.model_fields)

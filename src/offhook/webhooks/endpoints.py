@@ -35,7 +35,7 @@ from offhook.webhooks import globs, held_store, proving, store
 from offhook.webhooks.credentials import ClientCredentials
 from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.directory import SENDABLE, Directory
-from offhook.webhooks.endpoint_settings import EndpointSettings, changed_settings, patched, settings_of
+from offhook.webhooks.endpoint_settings import EndpointSettings, changed_settings, patched, seen_anew, settings_of
 from offhook.webhooks.messages import lets_through
 from offhook.webhooks.proofs import Proofs, changed_proofs
 from offhook.webhooks.reach import verdict_on
@@ -45,6 +45,7 @@ from offhook.webhooks.wire import EndpointChange, EndpointIn, Held, Rotation, en
 Shown = dict[str, Any]
 _USUAL = Rotation()
 _DISCARDED = "discarded_on_enable"
+_DEFAULTS = EndpointSettings()
 
 
 class Endpoints:
@@ -78,19 +79,18 @@ class Endpoints:
     def by(self, actor: Actor, *, may_unmask: bool = True) -> "Endpoints":
         """The same endpoints; the events about their changes say that it was this actor.
 
-        `may_unmask`: whether the actor may see what events mask, and so may have it told.
+        `may_unmask`: whether the actor may see what events mask, and so may have it told, or asked by a filter.
         """
         return Endpoints(self._vault, self._log, self._directory, self._destinations, actor, may_unmask=may_unmask)
 
     async def create(self, tx: Tx, body: EndpointIn) -> Shown:
         """A new endpoint, with its keys, which are shown this once.
 
-        Raises Invalid, Forbidden when it wants told in clear what the actor may not see, or Conflict for a taken external id.
+        Raises Invalid, Forbidden when it tells, or asks, what the actor may not see, or Conflict for a taken external id.
         """
         settings, id, proved = body.settings, ids.new(), proving.made(body, tx.wall)
         ssrf = _checked(body.url, body.events, settings, proved.proofs, self._destinations)
-        if settings.unmasked:
-            self._check_unmasking()
+        self._check_unmasking(seen_anew(_DEFAULTS, settings))
         row = EndpointRow(
             id=id,
             external_id=body.external_id,
@@ -136,8 +136,7 @@ class Endpoints:
             return self._shown(tx, row)
         if faults := proving.astray(row.url, new.get("url", row.url), before, sent):
             raise Invalid(faults)
-        if settings.unmasked - as_was.unmasked or (settings.unmasked and "url" in changed):
-            self._check_unmasking()
+        self._check_unmasking(seen_anew(as_was, settings, moved="url" in changed))
         secret = row.secret if proved.proofs == before else proved.proofs.seal(self._vault, tx, row.id)
         after = replace(row, **new, settings=settings.different(), needs_owner=settings.needs_owner, secret=secret)
         ssrf = _checked(after.url, after.events, settings, proved.proofs, self._destinations)
@@ -242,11 +241,10 @@ class Endpoints:
     def _shown(self, tx: Tx, row: EndpointRow) -> Shown:
         return endpoint_shown(row, Proofs.open(self._vault, row.id, row.secret), tx.wall)
 
-    def _check_unmasking(self) -> None:
-        if not self._may_unmask:
-            raise Forbidden(
-                "missing_scope", "To have numbers told in full takes the scope leads:read-personal.", param="masks"
-            )
+    def _check_unmasking(self, by: str | None) -> None:
+        if by and not self._may_unmask:
+            detail = "To have numbers told in full, or chosen by a filter, takes the scope leads:read-personal."
+            raise Forbidden("missing_scope", detail, param=by)
 
     async def _tell(self, tx: Tx, fact: Fact) -> None:
         await self._directory.changed(tx)
