@@ -45,3 +45,17 @@ async def test_another_path_of_the_same_host_needs_nothing(room: Room, api: Clie
     moved = await api.patch(f"{PATH}/{told.shown['id']}", {"url": receiver.url + "/v2"})
 
     assert moved.status == 200
+
+
+@pytest.mark.parametrize("url", ["https://[x", "https://exa\u2100mple.com/", "nats://[x", "s3://[x", "file://[x"])
+@pytest.mark.parametrize("more", [{}, {"authentication": BASIC}])
+async def test_what_is_no_url_is_refused_at_a_change_as_it_is_at_creation(
+    room: Room, api: Client, receiver: Receiver, url: str, more: dict[str, Any]
+) -> None:
+    told = await room.endpoint(receiver.url, **more)
+
+    at_creation = await api.post(PATH, {"url": url, "events": ["*"], **more})
+    at_change = await api.patch(f"{PATH}/{told.shown['id']}", {"url": url})
+
+    assert (at_creation.status, at_change.status) == (422, 422)
+    assert at_change.json["errors"] == at_creation.json["errors"]

@@ -134,12 +134,12 @@ class Endpoints:
         changed += changed_settings(as_was, settings) + changed_proofs(before, proved.proofs)
         if not changed:
             return self._shown(tx, row)
-        if faults := proving.astray(row.url, new.get("url", row.url), before, sent):
-            raise Invalid(faults)
         self._check_unmasking(seen_anew(as_was, settings, moved="url" in changed))
         secret = row.secret if proved.proofs == before else proved.proofs.seal(self._vault, tx, row.id)
         after = replace(row, **new, settings=settings.different(), needs_owner=settings.needs_owner, secret=secret)
         ssrf = _checked(after.url, after.events, settings, proved.proofs, self._destinations)
+        if faults := proving.astray(row.url, after.url, before, sent):
+            raise Invalid(faults)
         saved = await self._save(tx, after, WebhookEndpointUpdated(subject_id=row.id, changed=sorted(changed)))
         return {**saved, **proved.shown, **({"ssrf": ssrf} if {"url", "authentication"} & set(changed) else {})}
 

@@ -114,7 +114,10 @@ def astray(before: str, after: str, proofs: Proofs, sent: frozenset[str]) -> lis
 
 
 def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", url  # nobody knows where it leads, so it is no host that was given credentials
     return parts.scheme.lower(), parts.netloc.lower()
 
 
