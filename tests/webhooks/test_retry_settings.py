@@ -7,6 +7,7 @@ import pytest
 from tests.webhooks.conftest import Receiver, Room, Says
 from tests.webhooks.owner import last
 
+from offhook.webhooks.endpoint_settings import patched, settings_of
 from offhook.webhooks.wire import EndpointChange
 
 
@@ -158,3 +159,10 @@ async def test_a_receiver_that_is_busy_is_left_alone_for_as_long_as_it_asks(
 
     (gap,) = gaps_of(await only_delivery(room))
     assert gap >= 7200
+
+
+def test_a_first_gap_that_was_taken_once_reads_as_what_it_did_and_stays_changeable() -> None:
+    stored = {"retry": {"gaps_s": [60, 300], "tries": 3}, "timeout_s": 5}
+
+    assert settings_of(stored).retry.gaps_s == [0, 300]
+    assert patched(stored, {"timeout_s": 6}).retry.gaps_s == [0, 300]

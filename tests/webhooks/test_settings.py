@@ -156,6 +156,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"retry": {"tries": 0}}, "retry.tries", "out_of_range"),
     ({"retry": {"tries": 51}}, "retry.tries", "out_of_range"),
     ({"retry": {"gaps_s": []}}, "retry.gaps_s", "too_short"),
+    ({"retry": {"gaps_s": [60, 300]}}, "retry.gaps_s", "bad_first_gap"),
     ({"retry": {"gaps_s": [0, 86_401]}}, "retry.gaps_s.1", "out_of_range"),
     ({"retry": {"final_statuses": [500]}}, "retry.final_statuses.0", "out_of_range"),
     ({"timeout_s": 0}, "timeout_s", "out_of_range"),

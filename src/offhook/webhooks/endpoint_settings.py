@@ -91,12 +91,26 @@ _NAMES_SAID = (
 )
 
 
+def _at_once_first(gaps: list[int]) -> list[int]:
+    if gaps[0]:
+        raise PydanticCustomError(
+            "bad_first_gap",
+            "The first try is made at once, so the first gap must be 0. Put a 0 before the waits that you want between tries,"
+            " as in [0, 60, 300], and count the first try in `tries`.",
+        )
+    return gaps
+
+
 class Retry(Wire):
-    """The waits before each try in seconds, the first included (more tries repeat the last), and which 4xx are final."""
+    """The waits before each try in seconds (more tries repeat the last), and which 4xx are final.
+
+    The first try is counted, and made at once: the first gap is 0.
+    """
 
     gaps_s: Annotated[
         list[Annotated[int, Field(ge=0, le=int(LONGEST_RETRY_AFTER.total_seconds()))]],
         Field(min_length=1, max_length=MOST_TRIES),
+        AfterValidator(_at_once_first),
     ] = [int(gap.total_seconds()) for gap in DEFAULT.gaps]
     tries: Annotated[int, Field(ge=1, le=MOST_TRIES)] = DEFAULT.tries
     final_statuses: Annotated[list[Annotated[int, Field(ge=400, le=499)]], Field(max_length=100)] = []
@@ -220,7 +234,7 @@ NAMES = tuple(EndpointSettings.model_fields)
 
 def patched(stored: Mapping[str, Any], sent: Mapping[str, Any]) -> EndpointSettings:
     """The stored settings after a JSON merge patch (RFC 7396): null takes one back to its default. Raises Invalid."""
-    return EndpointSettings.read(_merged(stored, _with_names_as_stored(sent)))
+    return EndpointSettings.read(_merged(_at_its_word(stored), _with_names_as_stored(sent)))
 
 
 def changed_settings(before: EndpointSettings, after: EndpointSettings) -> list[str]:
@@ -255,4 +269,12 @@ def settings_of(stored: Mapping[str, Any]) -> EndpointSettings:
 
 @lru_cache(10_000)
 def _read(stored: bytes) -> EndpointSettings:
-    return EndpointSettings.model_validate(orjson.loads(stored))
+    return EndpointSettings.model_validate(_at_its_word(orjson.loads(stored)))
+
+
+def _at_its_word(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As it was always done: a first gap other than 0 was taken once, and never waited for."""
+    match stored:
+        case {"retry": {"gaps_s": [first, *others]} as retry} if first:
+            return {**stored, "retry": {**retry, "gaps_s": [0, *others]}}
+    return stored
