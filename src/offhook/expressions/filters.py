@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from unicodedata import category
 
 from offhook.expressions import price, rules
-from offhook.expressions.held import Doubt, Held, HoldsNot, Undecided
+from offhook.expressions.held import Answer, Doubt, Held, HoldsNot, Lacks, Undecided
+from offhook.expressions.logic import Part, weigh
 from offhook.expressions.operand import Operand
 from offhook.expressions.places import Place, places_of
 from offhook.expressions.refusal import refused_at
@@ -42,9 +43,13 @@ class Filter:
         if operand.too_large or not self._affords(operand):
             return _TOO_MUCH_WORK
         held = self._condition.ask(operand.bound)
-        if held == _WRONG_TYPES and self._for_want_of_a_value(operand):
-            return HoldsNot()
-        return held
+        if isinstance(held, Lacks | Undecided):
+            match self._condition.logic:
+                case Part() as alone:
+                    held = self._judge(operand, alone, held)
+                case logic:
+                    held = weigh(logic, partial(self._ask, operand))
+        return HoldsNot() if isinstance(held, Lacks) else held
 
     def _affords(self, operand: Operand) -> bool:
         return (
@@ -52,10 +57,14 @@ class Filter:
             or self._price.steps(operand.dimensions) <= price.BUDGET_STEPS
         )
 
-    def _for_want_of_a_value(self, operand: Operand) -> bool:
+    def _ask(self, operand: Operand, part: Part) -> Answer:
+        return self._judge(operand, part, self._condition.ask_part(part, operand.bound))
+
+    def _judge(self, operand: Operand, part: Part, answer: Answer) -> Answer:
         # The library does not tell a null among wrong types. Where the nulls were the reason, it goes on without them.
-        without = operand.bound_without_nulls
-        return without is not None and self._condition.ask(without) != _WRONG_TYPES
+        if answer != _WRONG_TYPES or (without := operand.bound_without_nulls) is None:
+            return answer
+        return answer if self._condition.ask_part(part, without) == _WRONG_TYPES else Lacks()
 
 
 @lru_cache(maxsize=_KEPT)

@@ -49,4 +49,11 @@ class Undecided:
         return _WORDS[self.code]
 
 
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """The event lacks what a condition asks about. Of a whole filter that is `HoldsNot`."""
+
+
 Held = Holds | HoldsNot | Undecided
+Answer = Held | Lacks
+"""What became of asking one condition of a filter."""

@@ -6,11 +6,13 @@ interpreter dies: only the value of a bool is ever asked for. And an error is a 
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # it brings stubs, and no mark that says so
 
-from offhook.expressions.held import Doubt, Held, Holds, HoldsNot, Undecided
+from offhook.expressions.held import Answer, Doubt, Holds, HoldsNot, Lacks, Undecided
+from offhook.expressions.logic import Logic, Part, read_logic
 from offhook.expressions.refusal import NotAnExpression, refused_at
 from offhook.expressions.tree import Node, read_tree
 
@@ -52,25 +54,30 @@ class Condition:
             self._compiled = _ENVIRONMENT.compile(text)
         except Exception as failure:
             raise _refusal(text, str(failure)) from None
+        self._parts: dict[Part, Any] = {}
         answer = self._compiled.return_type()
         if answer not in _CONDITIONS:
             raise refused_at(text, 0, f"a filter answers true or false; the answer of this is {answer.name().lower()}")
+
+    @cached_property
+    def logic(self) -> Logic:
+        """How it is made of conditions."""
+        return read_logic(self._compiled.serialize())
+
+    def ask_part(self, part: Part, event: Binding) -> Answer:
+        """What that condition of it says of the event. Never raises."""
+        compiled = self._parts.get(part)
+        if compiled is None:
+            compiled = self._parts[part] = _ENVIRONMENT.deserialize(part.packed)
+        return _ask(compiled, event)
 
     def tree(self) -> Node:
         """What it is made of."""
         return read_tree(self._compiled.serialize())
 
-    def ask(self, event: Binding) -> Held:
-        """What it says of the event. Never raises."""
-        try:
-            answer = self._compiled.eval(event.activation)
-            if answer.type() == cel.Type.BOOL:
-                return Holds() if answer.value() else HoldsNot()
-            if answer.type() == cel.Type.NULL:
-                return HoldsNot()
-            return _read(str(answer.value())) if answer.type() == cel.Type.ERROR else Undecided(Doubt.NOT_A_CONDITION)
-        except Exception as failure:
-            return _read(str(failure))
+    def ask(self, event: Binding) -> Answer:
+        """What the library says of the event: of several errors the first that it met. Never raises."""
+        return _ask(self._compiled, event)
 
 
 def is_pattern(text: str) -> bool:
@@ -78,9 +85,21 @@ def is_pattern(text: str) -> bool:
     return bool(_PATTERNS.eval(data={"pattern": text}).type() == cel.Type.BOOL)
 
 
-def _read(failure: str) -> Held:
+def _ask(compiled: Any, event: Binding) -> Answer:
+    try:
+        answer = compiled.eval(event.activation)
+        if answer.type() == cel.Type.BOOL:
+            return Holds() if answer.value() else HoldsNot()
+        if answer.type() == cel.Type.NULL:
+            return Lacks()
+        return _read(str(answer.value())) if answer.type() == cel.Type.ERROR else Undecided(Doubt.NOT_A_CONDITION)
+    except Exception as failure:
+        return _read(str(failure))
+
+
+def _read(failure: str) -> Answer:
     if _LACKING.match(failure):
-        return HoldsNot()
+        return Lacks()
     return Undecided(next((doubt for doubt, pattern in _DOUBTS if pattern.match(failure)), Doubt.UNEXPECTED))
 
 

@@ -76,11 +76,43 @@ Node = Constant | Name | Field | Call | Listed | Message | Loop
 
 def read_tree(serialized: bytes) -> Node:
     """The tree of a checked expression that was packed as `google.protobuf.Any`."""
-    checked = dict(_fields(_bytes(dict(_fields(serialized))[2])))
+    checked = _checked(serialized)
     source = _fields(_bytes(checked.get(5, b"")))
     positions = [dict(_fields(_bytes(entry))) for number, entry in source if number == 4]
     offsets = {_number(entry.get(1, 0)): _number(entry.get(2, 0)) for entry in positions}
     return _node(_bytes(checked[4]), offsets)
+
+
+def unpacked(serialized: bytes) -> bytes:
+    """The expression alone that was packed so."""
+    return _bytes(_checked(serialized)[4])
+
+
+def repacked(expression: bytes) -> bytes:
+    """Such an expression, or a part of one, packed again; what the check found out about it is left behind."""
+    return _field(1, b"type.googleapis.com/cel.expr.CheckedExpr") + _field(2, _field(4, expression))
+
+
+def parts_of_call(expression: bytes) -> tuple[str, list[bytes]]:
+    """The function that is called, and its arguments without what stands before the dot; no function if it is no call."""
+    body = dict(_fields(expression)).get(6)
+    if body is None:
+        return "", []
+    parts = list(_fields(_bytes(body)))
+    return _text(dict(parts)[2]), [_bytes(part) for number, part in parts if number == 3]
+
+
+def _checked(serialized: bytes) -> dict[int, int | bytes]:
+    return dict(_fields(_bytes(dict(_fields(serialized))[2])))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of bytes, as it is written."""
+    length, head = len(content), [number << 3 | _BYTES]
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([*head, length]) + content
 
 
 def _node(message: bytes, offsets: dict[int, int]) -> Node:
