@@ -110,6 +110,16 @@ async def page(tx: Tx, after: UUID | None, most: int) -> list[AlertRow]:
     return [_row(row) for row in rows]
 
 
+async def telling_endpoints(tx: Tx) -> list[AlertRow]:
+    """Those that tell some endpoint."""
+    rows = await tx.rows(
+        f"select {_COLUMNS} from alert where workspace_id = %(ws)s and environment = %(env)s and target_type = 'webhook_endpoint'"
+        " order by id",
+        tx.keys,
+    )
+    return [_row(row) for row in rows]
+
+
 async def delete(tx: Tx, id: UUID) -> None:
     await tx.run(
         "delete from alert where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s", {**tx.keys, "id": id}

@@ -8,7 +8,6 @@ slowly, and stands at the alert until it is.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import orjson
 
@@ -20,10 +19,11 @@ from offhook.jobs import Job, Outside
 from offhook.jobs.outcome import Done, Outcome, RetryAt
 from offhook.outbound import Answer, Outbound
 from offhook.outbound.mail import MailServer, NotSent
-from offhook.webhooks import alert_store, incident_store, incidents
+from offhook.privacy import Vault
+from offhook.webhooks import alert_store, alert_targets, incident_store, incidents, store
 from offhook.webhooks.alert_store import AlertRow
 from offhook.webhooks.alert_wire import incident_shown
-from offhook.webhooks.alerts import Alerts
+from offhook.webhooks.directory import SENDABLE
 from offhook.webhooks.incident_store import Incident
 from offhook.webhooks.reach import Reaches
 
@@ -52,15 +52,15 @@ class Alerting:
     def __init__(
         self,
         database: Database,
+        vault: Vault,
         log: Log,
-        alerts: Alerts,
         outbound: Outbound,
         reaches: Reaches,
         mail: MailServer | None,
     ) -> None:
         self._database = database
+        self._vault = vault
         self._log = log
-        self._alerts = alerts
         self._outbound = outbound
         self._reaches = reaches
         self._mail = mail
@@ -79,6 +79,7 @@ class Alerting:
         for one in due:
             trouble = await self._tell(job, one)
             async with self._database.transaction(job.tenant) as tx:
+                trouble = trouble or await self._deaf(tx, one.alert)
                 if trouble is None:
                     await alert_store.told(tx, [one.alert.id], now)
                     await self._log.append(tx, [self._raised(one)])
@@ -96,21 +97,26 @@ class Alerting:
         incidents = await incident_store.since(tx, min(alert.told_until for alert in alerts))
         news = []
         for alert in alerts:
-            told = self._endpoint_of(alert)
+            told = alert_targets.endpoint_of(self._vault, alert)
             new = [one for one in incidents if alert.yet_to_tell(one) and one.endpoint != told]
             if new:
                 news.append(News(alert, new))
         return news
 
-    def _endpoint_of(self, alert: AlertRow) -> UUID | None:
-        """The endpoint that this alert tells; None where it tells somebody else."""
-        if alert.target_type != "webhook_endpoint":
+    async def _deaf(self, tx: Tx, alert: AlertRow) -> str | None:
+        """Why the endpoint that this alert tells would not hear of it now; None where it would, or none is told."""
+        told = alert_targets.endpoint_of(self._vault, alert)
+        if told is None:
             return None
-        return ids.read("whe", self._alerts.target_of(alert)["webhook_endpoint_id"])
+        endpoint = await store.find(tx, told)
+        if endpoint is None:
+            return "the endpoint that it tells is not there any more; name another one"
+        # What is held is told when it is enabled, if ever: on-call has to hear of trouble while it lasts.
+        return None if endpoint.status in SENDABLE else f"the endpoint that it tells is {endpoint.status}; enable it"
 
     async def _tell(self, job: Job, news: News) -> str | None:
         """Why they could not be told; None when they were."""
-        target = self._alerts.target_of(news.alert)
+        target = alert_targets.opened(self._vault, news.alert)
         match news.alert.target_type:
             case "email":
                 if self._mail is None:
@@ -136,7 +142,7 @@ class Alerting:
         row = news.alert
         return AlertRaised(
             subject_id=row.id,
-            only_for=self._endpoint_of(row),
+            only_for=alert_targets.endpoint_of(self._vault, row),
             name=row.name,
             to=row.target_type,
             text=text_of(news.incidents),

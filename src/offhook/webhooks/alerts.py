@@ -5,15 +5,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from offhook import ids
 from offhook.db import Tx
 from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
 from offhook.http import Page
 from offhook.http.resources import Ref, ref_of
 from offhook.privacy import Vault
-from offhook.webhooks import alert_store, incident_store
+from offhook.webhooks import alert_store, alert_targets, incident_store
 from offhook.webhooks.alert_store import AlertRow
 from offhook.webhooks.alert_wire import AlertChange, AlertIn, ToEmail, ToEndpoint, ToSlack, alert_shown
 from offhook.webhooks.endpoints import Endpoints
@@ -91,13 +89,8 @@ class Alerts:
         """Tell nobody any more. Raises NotFound."""
         await alert_store.delete(tx, (await self._row(tx, ref)).id)
 
-    def target_of(self, row: AlertRow) -> dict[str, Any]:
-        """Where it tells, in clear: `addresses`, `url`, or `webhook_endpoint_id`."""
-        found: dict[str, Any] = orjson.loads(self._vault.open_own(row.target, _place(row.id)))
-        return found
-
     async def _shown(self, tx: Tx, row: AlertRow) -> Shown:
-        to = {"type": row.target_type, **self.target_of(row)}
+        to = {"type": row.target_type, **alert_targets.opened(self._vault, row)}
         if "url" in to:
             to["url"] = _MASKED
         return alert_shown(row, to, await incident_store.open_ones(tx))
@@ -108,7 +101,7 @@ class Alerts:
             raise Conflict("no_mail_server", "No mail server is set; the operator sets OFFHOOK_SMTP_URL.", param="to")
         if isinstance(to, ToEndpoint):
             told = {"webhook_endpoint_id": ids.show("whe", await self._id(tx, to.webhook_endpoint_id, "to"))}
-        return self._vault.seal_own(tx, orjson.dumps(told), _place(id))
+        return alert_targets.seal(self._vault, tx, id, told)
 
     async def _ids(self, tx: Tx, refs: Sequence[str] | None) -> Sequence[UUID] | None:
         if refs is None:
@@ -130,10 +123,6 @@ class Alerts:
         if found is None:
             raise NotFound("no_such_alert", "There is no alert with this id.", param="id")
         return found
-
-
-def _place(id: UUID) -> bytes:
-    return b"alert:" + id.bytes
 
 
 def _taken() -> Conflict:

@@ -91,7 +91,7 @@ class Webhooks:
         self.deliveries = Deliveries(vault, log, wakeups)
         mail = MailServer.parse(settings.smtp_url, settings.smtp_from) if settings.smtp_url else None
         self._alerts = Alerts(vault, self.endpoints, has_mail=mail is not None)
-        self._alerting = Alerting(database, log, self._alerts, outbound, reaches, mail)
+        self._alerting = Alerting(database, vault, log, outbound, reaches, mail)
         self.lateness = Lateness(database, log)
         missing = Missing(vault, self.directory)
         self.replays = Replays(self.deliveries, missing, wakeups)

@@ -31,7 +31,7 @@ from offhook.events.types import every_type
 from offhook.http import Page
 from offhook.http.resources import Ref
 from offhook.privacy import Vault
-from offhook.webhooks import globs, held_store, proving, store
+from offhook.webhooks import alert_targets, globs, held_store, proving, store
 from offhook.webhooks.credentials import ClientCredentials
 from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.directory import SENDABLE, Directory
@@ -144,8 +144,14 @@ class Endpoints:
         return {**saved, **proved.shown, **({"ssrf": ssrf} if {"url", "authentication"} & set(changed) else {})}
 
     async def delete(self, tx: Tx, ref: Ref) -> None:
-        """Remove it; what was still open for it is discarded from now on. Raises NotFound."""
+        """Remove it; what was still open for it is discarded from now on.
+
+        Raises NotFound, or Conflict while an alert tells it.
+        """
         row = await self._row(tx, ref, lock=True)
+        if alerts := await alert_targets.telling(tx, self._vault, row.id):
+            why = "Alerts tell this endpoint; have them tell somebody else, or delete them, first."
+            raise Conflict("in_use", why, extra={"references": alerts})
         discarded = await held_store.give_up(tx, row.id, "endpoint_deleted")
         await store.delete(tx, row.id)
         await self._tell(tx, WebhookEndpointDeleted(subject_id=row.id, deliveries_discarded=discarded))
