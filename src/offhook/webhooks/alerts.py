@@ -15,6 +15,7 @@ from offhook.webhooks import alert_store, alert_targets, incident_store
 from offhook.webhooks.alert_store import AlertRow
 from offhook.webhooks.alert_wire import AlertChange, AlertIn, ToEmail, ToEndpoint, ToSlack, alert_shown
 from offhook.webhooks.endpoints import Endpoints
+from offhook.webhooks.merging import merged
 
 Shown = dict[str, Any]
 _MASKED = "***"
@@ -44,7 +45,7 @@ class Alerts:
             id=id,
             external_id=body.external_id,
             name=body.name,
-            about=list(body.about),
+            about=body.about,
             endpoints=await self._ids(tx, body.endpoints),
             target_type=body.to.type,
             target=await self._sealed(tx, id, body.to),
@@ -73,14 +74,14 @@ class Alerts:
         row = await self._row(tx, ref, lock=True)
         if expected is not None and expected != row.version:
             raise Stale("stale", f"It is at version {row.version} by now; read it again.")
-        new: dict[str, Any] = {name: getattr(body, name) for name in ("external_id",) if name in sent}
-        new |= {name: value for name in ("name", "about", "metadata") if (value := getattr(body, name)) is not None}
-        if "endpoints" in sent:
-            new["endpoints"] = await self._ids(tx, body.endpoints)
-        if body.every_minutes is not None:
-            new["every_s"] = body.every_minutes * 60
-        if body.to is not None:
-            new |= {"target_type": body.to.type, "target": await self._sealed(tx, row.id, body.to)}
+        new = merged(AlertIn, body, sent)
+        if "endpoints" in new:
+            new["endpoints"] = await self._ids(tx, new["endpoints"])
+        if "every_minutes" in new:
+            new["every_s"] = new.pop("every_minutes") * 60
+        if "to" in new:
+            to = new.pop("to")
+            new |= {"target_type": to.type, "target": await self._sealed(tx, row.id, to)}
         if not await alert_store.update(tx, replace(row, **new)):
             raise _taken()
         return await self._shown(tx, await self._row(tx, row.id))

@@ -129,7 +129,7 @@ class Endpoints:
         settings, as_was = patched(row.settings, body.patch()), settings_of(row.settings)
         before = Proofs.open(self._vault, row.id, row.secret)
         proved = proving.changed(before, settings, body, sent, tx.wall)
-        new = {name: value for name, value in body.plain().items() if name in sent}
+        new = body.plain(sent)
         changed = [name for name, value in new.items() if value != getattr(row, name)]
         changed += changed_settings(as_was, settings) + changed_proofs(before, proved.proofs)
         if not changed:

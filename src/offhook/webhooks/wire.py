@@ -13,6 +13,7 @@ from offhook.webhooks import credentials
 from offhook.webhooks.credentials_wire import CredentialsIn
 from offhook.webhooks.endpoint_settings import NAMES, EndpointSettings, settings_of
 from offhook.webhooks.masks import Mask
+from offhook.webhooks.merging import merged
 from offhook.webhooks.proofs import Proofs
 from offhook.webhooks.rendering import Format, Names
 from offhook.webhooks.rotation import LONGEST_OVERLAP, USUAL_OVERLAP, Keys, Ring
@@ -104,15 +105,9 @@ class EndpointChange(Wire):
     authentication: CredentialsIn | None = None
     tls: TlsIn | None = None
 
-    def plain(self) -> dict[str, Any]:
-        """Every field that is a column of its own, where it has a new value."""
-        cleared = {
-            "external_id": self.external_id,
-            "description": self.description or "",
-            "metadata": self.metadata or {},
-        }
-        needed = {"url": self.url, "events": self.events}
-        return {**cleared, **{name: value for name, value in needed.items() if value is not None}}
+    def plain(self, sent: frozenset[str]) -> dict[str, Any]:
+        """Every field that was sent and is a column of its own, with its new value. Raises Invalid."""
+        return merged(EndpointIn, self, sent & {"url", "events", "description", "external_id", "metadata"})
 
     def patch(self) -> dict[str, Any]:
         """What was sent of the settings."""
