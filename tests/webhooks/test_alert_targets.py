@@ -77,3 +77,22 @@ async def test_an_alert_whose_endpoint_is_gone_says_so(on_call: OnCall, receiver
     await on_call.run()
 
     assert "not there any more" in (await on_call.shown(alert))["last_error"]
+
+
+async def test_an_alert_that_could_only_tell_an_endpoint_of_itself_is_refused_by_whatever_name(
+    on_call: OnCall, api: Client, receiver: Receiver, neighbour: Receiver
+) -> None:
+    endpoint = await on_call.room.endpoint(receiver.url, external_id="crm")
+    other = await on_call.room.endpoint(neighbour.url)
+    itself = [endpoint.shown["id"], "ext:crm"]
+    fine = (await api.post("/v1/alerts", {"name": "a", "to": to(endpoint), "endpoints": [other.shown["id"]]})).json
+    about_it = (await api.post("/v1/alerts", {"name": "a", "to": to(other), "endpoints": itself})).json
+
+    for refused in (
+        await api.post("/v1/alerts", {"name": "a", "to": to(endpoint), "endpoints": ["ext:crm"]}),
+        await api.patch(f"/v1/alerts/{fine['id']}", {"endpoints": itself}),
+        await api.patch(f"/v1/alerts/{about_it['id']}", {"to": to(endpoint)}),
+    ):
+        assert (refused.status, refused.json["param"], refused.json["code"]) == (422, "to", "alerts_itself")
+    widened = await api.patch(f"/v1/alerts/{fine['id']}", {"endpoints": [*itself, other.shown["id"]]})
+    assert widened.status == 200

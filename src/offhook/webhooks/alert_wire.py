@@ -1,9 +1,9 @@
 """Alerts as the API takes and shows them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from offhook import clock, ids
@@ -60,12 +60,6 @@ class AlertIn(Wire):
     to: To
     every_minutes: Minutes = 20
     metadata: Metadata = {}
-
-    @model_validator(mode="after")
-    def _not_only_to_itself(self) -> Self:
-        if isinstance(self.to, ToEndpoint) and self.endpoints == [self.to.webhook_endpoint_id]:
-            raise PydanticCustomError("alerts_itself", "An endpoint in trouble cannot be told of it; name another one.")
-        return self
 
 
 class AlertChange(Wire):

@@ -55,6 +55,7 @@ class Alerts:
             created_at=tx.now,
             updated_at=tx.now,
         )
+        self._check_ways(row)
         if not await alert_store.insert(tx, row):
             raise _taken()
         return await self._shown(tx, row)
@@ -82,7 +83,9 @@ class Alerts:
         if "to" in new:
             to = new.pop("to")
             new |= {"target_type": to.type, "target": await self._sealed(tx, row.id, to)}
-        if not await alert_store.update(tx, replace(row, **new)):
+        after = replace(row, **new)
+        self._check_ways(after)
+        if not await alert_store.update(tx, after):
             raise _taken()
         return await self._shown(tx, await self._row(tx, row.id))
 
@@ -103,6 +106,12 @@ class Alerts:
         if isinstance(to, ToEndpoint):
             told = {"webhook_endpoint_id": ids.show("whe", await self._id(tx, to.webhook_endpoint_id, "to"))}
         return alert_targets.seal(self._vault, tx, id, told)
+
+    def _check_ways(self, row: AlertRow) -> None:
+        told = alert_targets.endpoint_of(self._vault, row)
+        if told is not None and row.endpoints is not None and set(row.endpoints) == {told}:
+            why = "An endpoint in trouble cannot be told of it, so nobody would be; tell another one, or of others too."
+            raise Invalid([Fault("to", "alerts_itself", why)])
 
     async def _ids(self, tx: Tx, refs: Sequence[str] | None) -> Sequence[UUID] | None:
         if refs is None:
