@@ -16,6 +16,8 @@ _COLUMNS = (
     " created_at, updated_at, version"
 )
 
+_PAGE = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRow:
@@ -108,6 +110,21 @@ async def page(tx: Tx, after: UUID | None, most: int) -> list[AlertRow]:
         {**tx.keys, "after": after, "most": most},
     )
     return [_row(row) for row in rows]
+
+
+async def every(tx: Tx) -> list[AlertRow]:
+    """All of them, however many there are."""
+    rows: list[AlertRow] = []
+    while more := await page(tx, rows[-1].id if rows else None, _PAGE):
+        rows += more
+    return rows
+
+
+async def count(tx: Tx) -> int:
+    """How many there are."""
+    row = await tx.row("select count(*) from alert where workspace_id = %(ws)s and environment = %(env)s", tx.keys)
+    assert row is not None
+    return int(row[0])
 
 
 async def telling_endpoints(tx: Tx) -> list[AlertRow]:

@@ -1,5 +1,6 @@
 """Alerts as the API takes and shows them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -74,7 +75,7 @@ class AlertChange(Wire):
     metadata: Metadata | None = None
 
 
-def alert_shown(row: AlertRow, to: dict[str, Any], incidents: list[Incident]) -> dict[str, Any]:
+def alert_shown(row: AlertRow, to: dict[str, Any], incidents: Sequence[Incident]) -> dict[str, Any]:
     """The alert as the API shows it, with what is wrong now of what it is about."""
     return {
         "id": ids.show("alr", row.id),

@@ -91,7 +91,7 @@ class Alerting:
 
     async def _news(self, tx: Tx) -> list[News]:
         """What every alert has yet to tell; an endpoint hears nothing of its own trouble, which would be told over it."""
-        alerts = await alert_store.page(tx, None, 1000)
+        alerts = await alert_store.every(tx)
         if not alerts:
             return []
         incidents = await incident_store.since(tx, min(alert.told_until for alert in alerts))

@@ -15,9 +15,12 @@ from offhook.webhooks import alert_store, alert_targets, incident_store
 from offhook.webhooks.alert_store import AlertRow
 from offhook.webhooks.alert_wire import AlertChange, AlertIn, ToEmail, ToEndpoint, ToSlack, alert_shown
 from offhook.webhooks.endpoints import Endpoints
+from offhook.webhooks.incident_store import Incident
 from offhook.webhooks.merging import merged
 
 Shown = dict[str, Any]
+MOST = 100
+"""How many alerts an environment has at most."""
 _MASKED = "***"
 
 
@@ -39,13 +42,19 @@ class Alerts:
         self._has_mail = has_mail
 
     async def create(self, tx: Tx, body: AlertIn) -> Shown:
-        """Whom to tell from now on. Raises Invalid, or Conflict for a taken external id or where no mail can go."""
+        """Whom to tell from now on.
+
+        Raises Invalid, or Conflict for a taken external id, for one alert too many, or where no mail can go.
+        """
+        if await alert_store.count(tx) >= MOST:
+            why = f"There are {MOST} alerts, which is the most; delete one, or let one tell of more endpoints."
+            raise Conflict("too_many_alerts", why)
         id = ids.new()
         row = AlertRow(
             id=id,
             external_id=body.external_id,
             name=body.name,
-            about=body.about,
+            about=list(body.about),
             endpoints=await self._ids(tx, body.endpoints),
             target_type=body.to.type,
             target=await self._sealed(tx, id, body.to),
@@ -66,9 +75,11 @@ class Alerts:
 
     async def list(self, tx: Tx, page: Page) -> list[Shown]:
         start = page.start(UUID)
-        return [
-            await self._shown(tx, row) for row in await alert_store.page(tx, start[0] if start else None, page.most)
-        ]
+        rows = await alert_store.page(tx, start[0] if start else None, page.most)
+        named = {endpoint for row in rows for endpoint in row.endpoints or ()}
+        of_named = await incident_store.open_ones(tx, list(named)) if named else []
+        of_any = await incident_store.open_ones(tx) if any(row.endpoints is None for row in rows) else []
+        return [self._told(row, of_any if row.endpoints is None else of_named) for row in rows]
 
     async def change(self, tx: Tx, ref: Ref, body: AlertChange, sent: frozenset[str], expected: int | None) -> Shown:
         """Set what was sent. Raises NotFound, Stale, Invalid, or Conflict as `create` does."""
@@ -94,10 +105,13 @@ class Alerts:
         await alert_store.delete(tx, (await self._row(tx, ref)).id)
 
     async def _shown(self, tx: Tx, row: AlertRow) -> Shown:
+        return self._told(row, await incident_store.open_ones(tx, row.endpoints))
+
+    def _told(self, row: AlertRow, incidents: Sequence[Incident]) -> Shown:
         to = {"type": row.target_type, **alert_targets.opened(self._vault, row)}
         if "url" in to:
             to["url"] = _MASKED
-        return alert_shown(row, to, await incident_store.open_ones(tx))
+        return alert_shown(row, to, incidents)
 
     async def _sealed(self, tx: Tx, id: UUID, to: ToEmail | ToSlack | ToEndpoint) -> bytes:
         told = to.model_dump(exclude={"type"})

@@ -86,12 +86,13 @@ async def since(tx: Tx, after: datetime) -> list[Incident]:
     return [Incident(*row) for row in rows]
 
 
-async def open_ones(tx: Tx) -> list[Incident]:
-    """What is wrong now."""
+async def open_ones(tx: Tx, endpoints: Sequence[UUID] | None = None) -> list[Incident]:
+    """What is wrong now: all of it with these endpoints, or a thousand troubles of whichever."""
+    which, most = ("", " limit 1000") if endpoints is None else (" and endpoint_id = any(%(endpoints)b::uuid[])", "")
     rows = await tx.rows(
-        f"select {_COLUMNS} from incident where workspace_id = %(ws)s and environment = %(env)s and over_at is null"
-        " order by endpoint_id, about limit 1000",
-        tx.keys,
+        f"select {_COLUMNS} from incident where workspace_id = %(ws)s and environment = %(env)s and over_at is null{which}"
+        f" order by endpoint_id, about{most}",
+        {**tx.keys, "endpoints": list(endpoints or ())},
     )
     return [Incident(*row) for row in rows]
 
