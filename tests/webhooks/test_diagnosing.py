@@ -1,6 +1,7 @@
 """What stands between us and a receiver, told to whoever asks for it, and not too often."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from offhook import ids
 from offhook.errors import NotFound, TooMany
 from offhook.events import ENGINE
 from offhook.outbound.diagnose import Certificate, Diagnosis, Tls
+from offhook.webhooks import store
 from offhook.webhooks.diagnosing import PER_MINUTE, Turns, shown
 
 __all__ = ["api", "app", "live_api"]
@@ -148,3 +150,20 @@ def test_the_turns_of_one_endpoint_are_not_anothers() -> None:
         with turns.taken(first := ids.new()), turns.taken(ids.new()):
             with pytest.raises(TooMany), turns.taken(first):
                 pass
+
+
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:4222/offhook", "file:///srv/warehouse", "s3://my-bucket/offhook"])
+async def test_what_is_not_told_by_http_is_not_judged_as_if_it_were(
+    api: Any, room: Room, receiver: Receiver, url: str
+) -> None:
+    told = await room.endpoint(receiver.url)
+    async with room.database.transaction(room.tenant) as tx:
+        row = await store.find(tx, told.id)
+        assert row is not None
+        await store.update(tx, replace(row, url=url))
+        await room.webhooks.directory.changed(tx)
+
+    refused = await api.post(f"/v1/webhook-endpoints/{told.shown['id']}/diagnose")
+
+    assert (refused.status, refused.json["code"]) == (409, "not_http")
+    assert "/test" in refused.json["detail"]

@@ -96,7 +96,8 @@ class Webhooks:
         missing = Missing(vault, self.directory)
         self.replays = Replays(self.deliveries, missing, wakeups)
         self._pages = Pages(database, self.deliveries, missing, wakeups)
-        self.diagnosing = Diagnosing(database, vault, log, self.directory, Ways(outbound, reaches, self._tokens))
+        ways = Ways(outbound, reaches, self._tokens, self._destinations)
+        self.diagnosing = Diagnosing(database, vault, log, self.directory, ways)
         self.reach_of = reaches.of
         self._judge = Judge(outbound, reaches, self._destinations.is_http)
         self._egress = settings.egress_addresses

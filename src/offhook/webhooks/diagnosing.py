@@ -17,7 +17,7 @@ from uuid import UUID
 
 from offhook import clock, ids
 from offhook.db import Database, Tenant
-from offhook.errors import NotFound, TooMany
+from offhook.errors import Conflict, NotFound, TooMany
 from offhook.events import Actor, Event, Log
 from offhook.events.catalogue.webhooks import WebhookTest
 from offhook.outbound import Outbound, Request
@@ -25,6 +25,7 @@ from offhook.outbound.diagnose import Certificate, Diagnosis, Finding, diagnose
 from offhook.privacy import Vault
 from offhook.webhooks import letter
 from offhook.webhooks.credentials import ClientCredentials
+from offhook.webhooks.destinations.registry import Destinations
 from offhook.webhooks.directory import Directory, Endpoint
 from offhook.webhooks.letter import Letter
 from offhook.webhooks.messages import Messages
@@ -40,6 +41,10 @@ _TOO_LONG = Finding(
     "took_too_long",
     f"The diagnosis was broken off after {WITHIN_S:.0f} s.",
     "Look at the receiver's DNS, firewall and load.",
+)
+_NOT_HTTP = (
+    "Only what is told by HTTP is diagnosed. Send a test with POST /v1/webhook-endpoints/{id}/test:"
+    " its delivery says whether it arrived, and if not, why."
 )
 
 
@@ -85,6 +90,7 @@ class Ways(NamedTuple):
     outbound: Outbound
     reaches: Reaches
     tokens: Tokens
+    destinations: Destinations
 
 
 class Diagnosing:
@@ -99,11 +105,16 @@ class Diagnosing:
         self._turns = Turns()
 
     async def diagnose(self, tenant: Tenant, id: UUID, actor: Actor) -> Diagnosis:
-        """Find out whether a message arrives there, in `WITHIN_S` at most. Raises NotFound, or TooMany."""
+        """Find out whether a message arrives there, in `WITHIN_S` at most.
+
+        Raises NotFound, Conflict for an endpoint that is told by something else than HTTP, or TooMany.
+        """
         with self._turns.taken(id):
             endpoint = (await self._directory.latest(tenant)).endpoints.get(id)
             if endpoint is None:
                 raise NotFound("no_such_endpoint", "There is no webhook endpoint with this id.", param="id")
+            if not self._ways.destinations.is_http(endpoint.url):
+                raise Conflict("not_http", _NOT_HTTP)
             event = await self._undone(tenant, id, actor)
             begun = datetime.now(UTC)
             try:
@@ -122,7 +133,7 @@ class Diagnosing:
             return undone.event
 
     async def _examined(self, tenant: Tenant, endpoint: Endpoint, event: Event) -> Diagnosis:
-        outbound, reaches, tokens = self._ways
+        outbound, reaches, tokens, _ = self._ways
         reach, proof = reaches.of(tenant), endpoint.proof
         if isinstance(credentials := endpoint.proofs.credentials, ClientCredentials):
             token = await tokens.bearer(tenant, endpoint.id, credentials, reach)
