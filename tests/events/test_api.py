@@ -137,7 +137,7 @@ async def test_readers_who_page_while_writers_write_miss_nothing(
         while True:
             last_look = over
             async with database.transaction(tenant) as tx:
-                rows = await store.after_position(tx, store.Wanted(), cursor, 5)
+                rows = (await store.after_position(tx, store.Wanted(), cursor, 5)).rows
             seen += [str(row.id) for row in rows]
             cursor = rows[-1].position if rows else cursor
             if last_look and not rows:

@@ -16,7 +16,7 @@ from offhook.errors import Fault, Invalid, NotFound
 from offhook.events import store, types
 from offhook.events.hearing import Hearing, look
 from offhook.events.reading import opened, read
-from offhook.events.store import BEGINNING, EventRow, Wanted
+from offhook.events.store import BEGINNING, EventRow, Looked, Wanted
 from offhook.events.stream import Streams
 from offhook.http import Answer, Caller, Door, Page, caller, page
 from offhook.http.pages import cursor
@@ -85,7 +85,10 @@ def _add_list(api: APIRouter, door: Door, vault: Vault, hearing_of: HearingOf) -
         page: Annotated[Page, Depends(page)],
         who: Annotated[Caller, caller("events:read")],
     ) -> Response:
-        """In the order of the log, or of a subject's sequence. A page of a filtered endpoint may be short: see `has_more`."""
+        """In the order of the log, or of a subject's sequence.
+
+        A page may have few or none, and `has_more`, where few of very many match: go on.
+        """
         _check(asked.types)
         subject = asked.subject_id()
 
@@ -94,11 +97,11 @@ def _add_list(api: APIRouter, door: Door, vault: Vault, hearing_of: HearingOf) -
             wanted = Wanted(asked.types, hearing.globs, hearing.unheard)
             most = page.most if hearing.asks is None else LOOK + 1
             if subject is None:
-                rows = await store.after_position(tx, wanted, page.start(int, int, UUID) or BEGINNING, most)
-                return await _listed(tx, vault, rows, page, hearing, lambda row: row.position)
+                found = await store.after_position(tx, wanted, page.start(int, int, UUID) or BEGINNING, most)
+                return await _listed(tx, vault, found, page, hearing, lambda row: row.position)
             (after,) = page.start(int) or (asked.after_sequence or 0,)
-            rows = await store.after_sequence(tx, subject, wanted, after, most)
-            return await _listed(tx, vault, rows, page, hearing, lambda row: (row.sequence,))
+            found = await store.after_sequence(tx, subject, wanted, after, most)
+            return await _listed(tx, vault, found, page, hearing, lambda row: (row.sequence,))
 
         return await door.read(who, answer)
 
@@ -149,24 +152,25 @@ def _check(globs: Sequence[str]) -> None:
 async def _listed(
     tx: Tx,
     vault: Vault,
-    rows: list[EventRow],
+    found: Looked,
     page: Page,
     hearing: Hearing,
     cursor_of: Callable[[EventRow], Sequence[int | UUID]],
 ) -> Answer:
     """The page in these rows. The next one begins behind the last row that was looked at, whether it was told or not."""
     asks = hearing.asks
-    at_most = page.limit if asks is None else LOOK
-    told = await read(tx, vault, rows[:at_most])
-    found, looked_at = look((asks is None or one.fits(asks) for one in told), page.limit)
-    has_more = looked_at < len(rows)
+    rows = found.rows
+    told = await read(tx, vault, rows[: page.limit if asks is None else LOOK])
+    fitting, looked_at = look((asks is None or one.fits(asks) for one in told), page.limit)
+    last = rows[looked_at - 1] if looked_at < len(rows) else found.last
+    has_more = looked_at < len(rows) or found.more
     return Answer(
         200,
         {
             "object": "list",
-            "data": [orjson.Fragment(told[n].envelope) for n in found],
+            "data": [orjson.Fragment(told[n].envelope) for n in fitting],
             "has_more": has_more,
-            "next_cursor": cursor(cursor_of(rows[looked_at - 1])) if has_more else None,
+            "next_cursor": cursor(cursor_of(last)) if has_more and last else None,
         },
     )
 
@@ -184,6 +188,8 @@ def _no_such_event() -> NotFound:
 
 async def told_of(tx: Tx, vault: Vault, subjects: Sequence[UUID], most: int = 1000) -> list[Any]:
     """Every event about these subjects, as the endpoints got them, in the order of the log."""
-    rows = [row for subject in subjects for row in await store.after_sequence(tx, subject, store.Wanted(), 0, most)]
+    rows = [
+        row for subject in subjects for row in (await store.after_sequence(tx, subject, store.Wanted(), 0, most)).rows
+    ]
     rows.sort(key=lambda row: row.position)
     return await opened(tx, vault, rows)

@@ -8,7 +8,7 @@ rises with it, keeps the order. The events of one subject need no such care: its
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import EngineTx, Tx
@@ -59,31 +59,69 @@ class Wanted:
         }
 
 
-async def after_position(tx: Tx, wanted: Wanted, after: Position, most: int) -> list[EventRow]:
+LOOKED_AT = 2000
+"""So many rows are looked at for a page, however few of them are wanted."""
+
+
+class Looked(NamedTuple):
+    """What a look found. `last` is the last one looked at (None: there was none); `more`: something may stand behind it."""
+
+    rows: list[EventRow]
+    last: EventRow | None
+    more: bool
+
+
+_COLUMNS: LiteralString = "id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid, body"
+_LOG: LiteralString = (
+    f"select {_COLUMNS} from event"
+    " where workspace_id = %(ws)s and environment = %(env)s and (epoch, xid, id) > (%(epoch)s::int, %(xid)s::xid8, %(id)s::uuid)"
+    " and (epoch < coalesce((select epoch from installation), 0) or xid < pg_snapshot_xmin(pg_current_snapshot()))"
+    f" order by epoch, xid, id limit {LOOKED_AT}"
+)
+_SUBJECT: LiteralString = (
+    f"select {_COLUMNS} from event"
+    " where workspace_id = %(ws)s and environment = %(env)s and subject_id = %(subject)s and sequence > %(after)s"
+    f" order by sequence limit {LOOKED_AT}"
+)
+
+
+def _wanted_of(source: LiteralString, order: LiteralString) -> LiteralString:
+    # The last row is answered whether it is wanted or not: by the same snapshot as the others it tells how far that was.
+    return (
+        "select id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid::text::bigint, body, wanted, n"
+        " from (select e.*, type like any(%(types)b::text[]) and type like any(%(heard)b::text[])"
+        f"  and subject_id <> all(%(unheard)b::uuid[]) as wanted, row_number() over o as n, lead(id) over o is null as last from ({source}) e"
+        f"  window o as (order by {order})) e where wanted or last order by {order} limit %(most)s"
+    )
+
+
+_WANTED_OF_LOG = _wanted_of(_LOG, "e.epoch, e.xid, e.id")
+_WANTED_OF_SUBJECT = _wanted_of(_SUBJECT, "e.sequence")
+
+
+async def after_position(tx: Tx, wanted: Wanted, after: Position, most: int) -> Looked:
     """The next events of the tenant's log, in its order, leaving out what younger neighbours might still overtake."""
     epoch, xid, id = after
     rows = await tx.rows(
-        "select id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid::text::bigint, body from event"
-        " where workspace_id = %(ws)s and environment = %(env)s and (epoch, xid, id) > (%(epoch)s::int, %(xid)s::xid8, %(id)s::uuid)"
-        " and (epoch < coalesce((select epoch from installation), 0) or xid < pg_snapshot_xmin(pg_current_snapshot()))"
-        " and type like any(%(types)b::text[]) and type like any(%(heard)b::text[]) and subject_id <> all(%(unheard)b::uuid[])"
-        # Spelt with their table: the `xid` of the answer is another, by which no index goes.
-        " order by event.epoch, event.xid, event.id limit %(most)s",
-        {**tx.keys, **wanted.params(), "epoch": epoch, "xid": str(xid), "id": id, "most": most},
+        _WANTED_OF_LOG, {**tx.keys, **wanted.params(), "epoch": epoch, "xid": str(xid), "id": id, "most": most}
     )
-    return [EventRow(*row) for row in rows]
+    return _looked(rows, most)
 
 
-async def after_sequence(tx: Tx, subject: UUID, wanted: Wanted, after: int, most: int) -> list[EventRow]:
+async def after_sequence(tx: Tx, subject: UUID, wanted: Wanted, after: int, most: int) -> Looked:
     """The next events of one subject, by their sequence."""
     rows = await tx.rows(
-        "select id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid::text::bigint, body from event"
-        " where workspace_id = %(ws)s and environment = %(env)s and subject_id = %(subject)s and sequence > %(after)s"
-        " and type like any(%(types)b::text[]) and type like any(%(heard)b::text[]) and subject_id <> all(%(unheard)b::uuid[])"
-        " order by sequence limit %(most)s",
-        {**tx.keys, **wanted.params(), "subject": subject, "after": after, "most": most},
+        _WANTED_OF_SUBJECT, {**tx.keys, **wanted.params(), "subject": subject, "after": after, "most": most}
     )
-    return [EventRow(*row) for row in rows]
+    return _looked(rows, most)
+
+
+def _looked(rows: Sequence[tuple[Any, ...]], most: int) -> Looked:
+    found = [EventRow(*row) for *row, wanted, _ in rows if wanted]
+    if not rows:
+        return Looked(found, None, more=False)
+    *last, _, looked_at = rows[-1]
+    return Looked(found, EventRow(*last), more=len(rows) == most or looked_at == LOOKED_AT)
 
 
 async def now_position(tx: Tx) -> Position:

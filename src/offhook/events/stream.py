@@ -2,6 +2,7 @@
 
 Each message's id is its cursor, so a client that comes back with Last-Event-ID goes on exactly behind what it has seen.
 The first message is an id alone, where the stream begins: one that is cut off before its first event misses none either.
+Another follows wherever events were passed over that were not wanted, so that nobody who comes back reads those again.
 A stream looks when it is woken, and once a second anyway. It ends when its key is changed or revoked, when wake-ups may
 have been missed, or when the process stops; the client then comes again, to another, and is authenticated again.
 """
@@ -17,7 +18,7 @@ from offhook.db import Database, Tx, Wakeups
 from offhook.events import store
 from offhook.events.fact import Event
 from offhook.events.reading import opened
-from offhook.events.store import EventRow, Position, Wanted
+from offhook.events.store import EventRow, Looked, Position, Wanted
 from offhook.http import Caller
 from offhook.http.pages import cursor
 from offhook.privacy import Vault
@@ -72,16 +73,16 @@ class Streams:
         with self._listening(who.key_id) as listener:
             position = after or await self._now(who)
             if not listener.over:
-                yield f"id: {cursor(position)}\n\n".encode()
+                yield _place(position)
             quiet_s = 0.0
             while not listener.over:
                 listener.awake.clear()
-                rows, messages = await self._next(who, wanted, position)
+                found, messages = await self._next(who, wanted, position)
                 for message in messages:
                     yield message
-                if rows:
-                    position, quiet_s = rows[-1].position, 0.0
-                if len(rows) == _BATCH:
+                if found.last:
+                    position, quiet_s = found.last.position, 0.0
+                if found.more:
                     continue
                 if quiet_s >= ALIVE_S:
                     quiet_s = 0.0
@@ -92,11 +93,14 @@ class Streams:
         async with self._database.transaction(who.tenant, reading=True) as tx:
             return await store.now_position(tx)
 
-    async def _next(self, who: Caller, wanted: Wanted, after: Position) -> tuple[list[EventRow], list[bytes]]:
+    async def _next(self, who: Caller, wanted: Wanted, after: Position) -> tuple[Looked, list[bytes]]:
         async with self._database.transaction(who.tenant, reading=True) as tx:
-            rows = await store.after_position(tx, wanted, after, _BATCH)
-            bodies = await opened(tx, self._vault, rows)
-        return rows, [_message(row, body) for row, body in zip(rows, bodies, strict=True)]
+            found = await store.after_position(tx, wanted, after, _BATCH)
+            bodies = await opened(tx, self._vault, found.rows)
+        messages = [_message(row, body) for row, body in zip(found.rows, bodies, strict=True)]
+        if found.last and found.last not in found.rows[-1:]:
+            messages.append(_place(found.last.position))
+        return found, messages
 
     @contextmanager
     def _listening(self, key: UUID) -> Iterator[_Listener]:
@@ -116,6 +120,11 @@ class Streams:
         for listener in self._listeners:
             if key is None or listener.key == key:
                 listener.end()
+
+
+def _place(position: Position) -> bytes:
+    """An id alone: where to go on."""
+    return f"id: {cursor(position)}\n\n".encode()
 
 
 def _message(row: EventRow, body: orjson.Fragment) -> bytes:
