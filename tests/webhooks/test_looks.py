@@ -14,7 +14,7 @@ from tests.webhooks.test_http import api, app
 
 from offhook import ids
 from offhook.db import Database, Tenant, Tx
-from offhook.webhooks.delivery_store import LOOKED_AT, DeliveryRow, Status, Wanted, look
+from offhook.webhooks.delivery_store import LOOKED_AT, DeliveryRow, Status, Wanted, dead_letters, look
 
 __all__ = ["api", "app"]
 
@@ -160,6 +160,42 @@ async def test_page_by_page_every_delivery_is_found_once(
     keys = [(row.written_at, row.id) for row in found]
     assert len(keys) == count
     assert keys == sorted(set(keys), reverse=True)
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize(
+    ("wanted", "most"),
+    [
+        (Wanted(FINE, "dead"), 0),
+        (Wanted(BROKEN, "dead"), 51),
+        (Wanted(status="dead", reason="another"), LOOKED_AT),
+        (Wanted(BROKEN, "dead", cause="another"), LOOKED_AT),
+    ],
+)
+async def test_dead_letters_are_sought_among_a_bounded_number(
+    database: Database, tenant: Tenant, wanted: Wanted, most: int
+) -> None:
+    async with database.transaction(tenant, reading=True) as tx:
+        watched = Watched(tx)
+        await dead_letters(watched, wanted, None, 51)
+
+    assert watched.read["dead_letter"] <= LOOKED_AT * (most > 0)
+    assert watched.read.get("delivery", 0) <= most
+    assert {node["Node Type"] for node in watched.nodes}.isdisjoint({"Seq Scan", "Hash Join", "Merge Join"})
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize(
+    ("query", "count"), [("type=call.*", MANY // 500 - 1), (f"endpoint={ids.show('whe', BROKEN)}", MANY - DELIVERED)]
+)
+async def test_page_by_page_every_dead_letter_is_found_once(api: Any, query: str, count: int) -> None:
+    pages = [(await api.get(f"/v1/dead-letters?{query}&limit=900")).json]
+    while pages[-1]["has_more"]:
+        pages.append((await api.get(f"/v1/dead-letters?{query}&limit=900&after={pages[-1]['next_cursor']}")).json)
+
+    assert len({one["id"] for page in pages for one in page["data"]}) == count
+    assert sum(len(page["data"]) for page in pages) == count
+    assert len(pages) > 1
 
 
 @pytest.mark.usefixtures("full")

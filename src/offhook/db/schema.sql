@@ -649,6 +649,7 @@ create table dead_letter (
   primary key (workspace_id, environment, delivery_id)
 );
 create index dead_letter_age on dead_letter (workspace_id, environment, died_at, delivery_id);
+create index dead_letter_endpoint on dead_letter (workspace_id, environment, endpoint_id, died_at, delivery_id) where status = 'dead';
 
 -- owner: webhooks
 -- An endpoint in trouble of one kind: since when, how often, until when.

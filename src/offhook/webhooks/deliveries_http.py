@@ -1,5 +1,6 @@
 """The paths of deliveries and dead letters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -90,7 +91,8 @@ def _add_lists(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
             wanted = Wanted(
                 await endpoint_id(tx, endpoints, endpoint), status, _pattern(type), about, since=since, until=until
             )
-            return Answer(200, _told(await delivery_store.look(tx, wanted, _start(page), page.most), page))
+            found = await delivery_store.look(tx, wanted, _start(page), page.most)
+            return Answer(200, _told(found, page, lambda row: (row.written_at, row.id)))
 
         return await door.read(who, read)
 
@@ -100,6 +102,7 @@ def _add_dead(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
     async def dead(
         page: Paged, asked: Annotated[DeadAsked, Depends()], who: Caller = caller("webhooks:read")
     ) -> Response:
+        """The latest death first. A page may have few or none, and `has_more`, where few of very many match: go on."""
         check_glob(asked.type)
 
         async def read(tx: Tx) -> Answer:
@@ -115,14 +118,14 @@ def _add_dead(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
                 cause=asked.cause,
                 live=tx.tenant.environment == "live",
             )
-            rows = await delivery_store.dead_letters(tx, wanted, _start(page), page.most)
-            return Answer(200, listed(rows, page, _death_of, shown))
+            found = await delivery_store.dead_letters(tx, wanted, _start(page), page.most)
+            return Answer(200, _told(found, page, _death_of))
 
         return await door.read(who, read)
 
 
-def _told(found: Looked, page: Page) -> dict[str, Any]:
-    answer = listed(found.rows, page, lambda row: (row.written_at, row.id), shown)
+def _told(found: Looked, page: Page, place_of: Callable[[DeliveryRow], tuple[datetime, UUID]]) -> dict[str, Any]:
+    answer = listed(found.rows, page, place_of, shown)
     if found.end is None or answer["has_more"]:
         return answer
     # As if one more were there, behind the last that was looked at.

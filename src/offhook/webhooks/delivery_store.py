@@ -97,10 +97,6 @@ _FILTER = (
     f" and (%(status)s::text is null or {STATUS} = %(status)s)"
 )
 _ALL = f"{_SHOWN} from delivery d{OPEN}{_FILTER}"
-_FROM_DEAD = (
-    f"{_SHOWN} from dead_letter q cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id"
-    f" and x.environment = q.environment and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{OPEN}{_FILTER}"
-)
 # A page looks at so many rows at most. What is open or dead is found from the small tables that hold it, however many
 # were delivered since, as long as those are small; else, as all that was delivered is, from the deliveries in order.
 LOOKED_AT = 2000
@@ -217,22 +213,33 @@ async def page(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most
     return (await look(tx, wanted, after, most)).rows
 
 
-_FROM_DEAD_ONLY = (
-    f"{_FROM_DEAD} and (%(died_from)s::timestamptz is null or q.died_at >= %(died_from)s)"
-    " and (%(died_to)s::timestamptz is null or q.died_at < %(died_to)s) and (%(reason)s::text is null or q.reason = %(reason)s)"
-    f" and (%(told_from)s::timestamptz is null or {TOLD_AT} >= %(told_from)s)"
-    f" and (%(told_to)s::timestamptz is null or {TOLD_AT} < %(told_to)s) and (%(cause)s::text is null or {CAUSE} = %(cause)s)"
+_DEATHS: LiteralString = (
+    "select * from dead_letter z where z.workspace_id = %(ws)s and z.environment = %(env)s"
+    " and (%(died_from)s::timestamptz is null or z.died_at >= %(died_from)s) and (%(died_to)s::timestamptz is null or z.died_at < %(died_to)s)"
+    " and (%(after)s::timestamptz is null or (z.died_at, z.delivery_id) < (%(after)s, %(after_id)s))"
 )
+_BY_DEATH: LiteralString = f" order by z.died_at desc, z.delivery_id desc limit {LOOKED_AT}"
+_ALL_DEATHS: LiteralString = f"{_DEATHS}{_BY_DEATH}"
+_DEATHS_OF_ONE: LiteralString = f"{_DEATHS} and z.endpoint_id = %(endpoint)s and z.status = 'dead'{_BY_DEATH}"
 
 
-async def dead_letters(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most: int) -> list[DeliveryRow]:
-    """In the order of their death, the latest first, after the one that died then with that id."""
+async def dead_letters(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | None, most: int) -> Looked:
+    """In the order of their death, the latest first, after the one that died then with that id; as bounded as `look`."""
+    deaths = _DEATHS_OF_ONE if wanted.endpoint else _ALL_DEATHS
+    parameters = {**tx.keys, **wanted.parameters, **_after(after), "most": most}
+    # Asked for first: whatever dies or is replayed in between, nothing before it is left out or told twice.
+    end = await tx.row(f"select died_at, delivery_id from ({deaths}) z offset {LOOKED_AT - 1} limit 1", parameters)
     rows = await tx.rows(
-        f"{_FROM_DEAD_ONLY} and (%(after)s::timestamptz is null or (q.died_at, q.delivery_id) < (%(after)s, %(after_id)s))"
-        " order by q.died_at desc, q.delivery_id desc limit %(most)s",
-        {**tx.keys, **wanted.parameters, **_after(after), "most": most},
+        f"{_SHOWN} from ({deaths}) q cross join lateral (select * from delivery x where x.workspace_id = q.workspace_id"
+        f"  and x.environment = q.environment and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{OPEN}{_FILTER}"
+        " and (%(end)s::timestamptz is null or (q.died_at, q.delivery_id) >= (%(end)s, %(end_id)s))"
+        f" and (%(reason)s::text is null or q.reason = %(reason)s) and (%(cause)s::text is null or {CAUSE} = %(cause)s)"
+        f" and (%(told_from)s::timestamptz is null or {TOLD_AT} >= %(told_from)s)"
+        f" and (%(told_to)s::timestamptz is null or {TOLD_AT} < %(told_to)s) order by q.died_at desc, q.delivery_id desc limit %(most)s",
+        {**parameters, "end": end and end[0], "end_id": end and end[1]},
     )
-    return [DeliveryRow(*row) for row in rows]
+    found = [DeliveryRow(*row) for row in rows]
+    return Looked(found, (end[0], end[1]) if end and len(found) < most else None)
 
 
 def _after(after: tuple[datetime, UUID] | None) -> dict[str, object]:
