@@ -27,7 +27,7 @@ ENDPOINT = ids.new()
 async def hearing_of(tx: Tx, ref: Ref) -> Hearing:
     if ref not in (ENDPOINT, External("crm")):
         raise NotFound("no_such_endpoint", "There is no endpoint with this id.")
-    return Hearing(["lead.cadence_started", "call.*"], ENDPOINT)
+    return Hearing(ENDPOINT, ["lead.cadence_started", "call.*"])
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ PAST_THE_FRONT_DOOR = {
     ("wiring", "http.idempotency"),
     ("webhooks", "events.envelope"),
     ("webhooks", "events.hearing"),
+    ("webhooks", "events.store"),
     ("webhooks", "events.tombstone"),
     ("webhooks", "events.types"),
     ("webhooks", "outbound.jetstream"),

@@ -148,6 +148,23 @@ async def test_the_log_lists_what_a_filter_cannot_decide_and_nothing_about_the_e
     assert counts.undecided._value.get() == before
 
 
+async def test_the_log_lists_what_was_for_one_endpoint_alone_under_no_other(
+    room: Room, receiver: Receiver, neighbour: Receiver, wakeups: Wakeups
+) -> None:
+    tested = await room.endpoint(receiver.url, ["call.*"], filter="false")
+    other = await room.endpoint(neighbour.url, ["*"])
+    await room.do(room.webhooks.endpoints.test, tested.id, "lead.accepted")
+    await room.drain()
+    api = await api_of(room, wakeups, "events:read")
+
+    async def listed(endpoint: Any) -> list[str]:
+        path = f"/v1/events?webhook_endpoint={endpoint.shown['id']}&type=lead.*"
+        return [event["event_id"] for event in (await api.get(path)).json["data"]]
+
+    assert await listed(tested) == receiver.ids() != []
+    assert await listed(other) == neighbour.ids() == []
+
+
 async def test_a_stranger_asks_in_vain_what_an_endpoint_should_have_got(
     room: Room, receiver: Receiver, wakeups: Wakeups, stranger: Any
 ) -> None:

@@ -125,6 +125,21 @@ async def test_a_test_of_another_endpoint_was_never_missed(bulk: Bulk, receiver:
     assert (await missing(bulk, told))["opened"] == 0
 
 
+async def test_what_is_for_one_endpoint_alone_was_missed_by_no_other(
+    bulk: Bulk, receiver: Receiver, neighbour: Receiver
+) -> None:
+    there = await bulk.room.endpoint(neighbour.url, ["call.*"])
+    alone = LeadCadencePaused(subject_id=ids.new(), reason="x", only_for=there.id)
+    async with bulk.room.database.transaction(bulk.room.tenant) as tx:
+        await bulk.room.log.append(tx, [alone])
+        await tx.run("delete from due")
+        await tx.run("delete from delivery")
+    told = await bulk.room.endpoint(receiver.url, ["lead.*"])
+
+    assert (await missing(bulk, told))["opened"] == 0
+    assert (await missing(bulk, there))["opened"] == 1  # whatever it listens to
+
+
 async def test_it_is_told_as_the_endpoint_is_set_now_and_opened_by_the_persons_key(
     bulk: Bulk, receiver: Receiver
 ) -> None:

@@ -13,6 +13,7 @@ from tests.webhooks.test_replay_states import a_replay
 
 from offhook import ids
 from offhook.db import Database, Tenant, Tx
+from offhook.events.hearing import Hearing
 from offhook.webhooks import replay_match_store, replay_missing_store
 from offhook.webhooks.replay import Replay
 from offhook.webhooks.replay_filter import Filter
@@ -47,7 +48,9 @@ def full(request: Any, database_url: str, tenant: Tenant, stranger: Tenant) -> N
             owner.execute("analyze delivery, dead_letter, event, due, try")
 
 
-RECORDED = Recorded(datetime.now(UTC), ENDPOINT, "lead.accepted", "lead", ENDPOINT, 1, None, datetime.now(UTC))
+RECORDED = Recorded(
+    datetime.now(UTC), ENDPOINT, "lead.accepted", "lead", ENDPOINT, 1, None, datetime.now(UTC), None, True
+)
 READS: dict[str, tuple[Filter, Read]] = {
     "dead": (Filter(status="dead", type="call.*"), lambda tx, one: replay_match_store.look(tx, one, LOOK)),
     "of one endpoint": (
@@ -60,7 +63,10 @@ READS: dict[str, tuple[Filter, Read]] = {
     ),
     "bytes": (Filter(), lambda tx, one: replay_missing_store.bodies(tx, [RECORDED] * LOOK)),
     "what there is": (Filter(), lambda tx, one: replay_missing_store.delivered_ever(tx, [one.position] * LOOK)),
-    "missing": (Filter(), lambda tx, one: replay_missing_store.look(tx, one.position, one.until, LOOK)),
+    "missing": (
+        Filter(),
+        lambda tx, one: replay_missing_store.look(tx, Hearing(ENDPOINT), one.position, one.until, LOOK),
+    ),
 }
 
 

@@ -163,6 +163,8 @@ create table event (
   occurred_at   timestamptz not null,
   epoch         int not null,
   xid           xid8 not null default pg_current_xact_id(),
+  -- The one endpoint that is told of it; null for nearly all.
+  only_for      uuid,
   body          bytea not null,
   primary key (workspace_id, environment, written_at, id)
 ) partition by range (written_at);

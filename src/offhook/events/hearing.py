@@ -11,13 +11,14 @@ Asks = Callable[[dict[str, Any]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """Events whose types fit one of the `globs`, not about `unheard`, and all that `asks` says yes to of the clear event.
+    """What `endpoint` should get: what is for it alone, and of what is for all the types that fit one of the `globs`, but
+    nothing about itself, and nothing that `asks` says no to of the clear event.
 
-    Without `asks` the type is all.
+    `store.HEARD` is the rule, but for `asks`. Without an endpoint, everything.
     """
 
+    endpoint: UUID | None = None
     globs: Sequence[str] = ("*",)
-    unheard: UUID | None = None
     asks: Asks | None = None
 
 

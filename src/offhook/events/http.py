@@ -94,7 +94,7 @@ def _add_list(api: APIRouter, door: Door, vault: Vault, hearing_of: HearingOf) -
 
         async def answer(tx: Tx) -> Answer:
             hearing = await asked.hearing(tx, hearing_of)
-            wanted = Wanted(asked.types, hearing.globs, hearing.unheard)
+            wanted = Wanted(asked.types, hearing)
             most = page.most if hearing.asks is None else LOOK + 1
             if subject is None:
                 found = await store.after_position(tx, wanted, page.start(int, int, UUID) or BEGINNING, most)
@@ -165,7 +165,9 @@ async def _listed(
     asks = hearing.asks
     rows = found.rows
     told = await read(tx, vault, rows[: page.limit if asks is None else LOOK])
-    fitting, looked_at = look((asks is None or one.fits(asks) for one in told), page.limit)
+    # What is for one endpoint alone is told whatever its filter says.
+    fits = (asks is None or row.only_for is not None or one.fits(asks) for row, one in zip(rows, told, strict=False))
+    fitting, looked_at = look(fits, page.limit)
     last = rows[looked_at - 1] if looked_at < len(rows) else found.last
     has_more = looked_at < len(rows) or found.more
     return Answer(

@@ -178,6 +178,7 @@ async def _insert(tx: Tx, events: Sequence[Event], born: Mapping[UUID, int], epo
             "sequence": [event.sequence for event in events],
             "person_id": [fact.story.person for fact in facts],
             "occurred_at": [event.occurred_at for event in events],
+            "only_for": [fact.only_for for fact in facts],
             "body": [_stored(event) for event in events],
             "once_subject": [fact.subject_id for fact in once],
             "once_type": [fact.type for fact in once],
@@ -194,9 +195,9 @@ def _stored(event: Event) -> bytes:
 
 _INSERT: LiteralString = (
     "insert into event (workspace_id, environment, written_at, epoch, id, type, subject_type, subject_id, sequence, person_id,"
-    " occurred_at, body)"
+    " occurred_at, only_for, body)"
     " select %(ws)s, %(env)s, %(written_at)s, %(epoch)s, * from unnest(%(id)b::uuid[], %(type)b::text[], %(subject_type)b::text[],"
-    " %(subject_id)b::uuid[], %(sequence)b::int[], %(person_id)b::uuid[], %(occurred_at)b::timestamptz[], %(body)b::bytea[])"
+    " %(subject_id)b::uuid[], %(sequence)b::int[], %(person_id)b::uuid[], %(occurred_at)b::timestamptz[], %(only_for)b::uuid[], %(body)b::bytea[])"
 )
 # What happens once per subject is refused a second time by this table's key.
 _CLAIM_ONCE: LiteralString = (

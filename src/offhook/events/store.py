@@ -12,6 +12,7 @@ from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import EngineTx, Tx
+from offhook.events.hearing import Hearing
 
 BEGINNING = (-1, 0, UUID(int=0))
 """The position before every event."""
@@ -35,6 +36,7 @@ class EventRow:
     occurred_at: datetime
     epoch: int
     xid: int
+    only_for: UUID | None
     body: bytes
 
     @property
@@ -45,18 +47,24 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events: those whose type fits one of the `types` and one of the `heard` globs, not about `unheard`."""
+    """Which events: those whose type fits one of the `types`, and which somebody `hears`, as far as is told without opening them."""
 
     types: Sequence[str] = ("*",)
-    heard: Sequence[str] = ("*",)
-    unheard: UUID | None = None
+    hears: Hearing = Hearing()
 
     def params(self) -> dict[str, Any]:
-        return {
-            "types": [_like(glob) for glob in self.types],
-            "heard": [_like(glob) for glob in self.heard],
-            "unheard": [self.unheard] if self.unheard else [],
-        }
+        return {"types": [_like(glob) for glob in self.types], **heard_params(self.hears)}
+
+
+HEARD: LiteralString = (
+    "(%(ear)s::uuid is null or e.only_for = %(ear)s"
+    " or (e.only_for is null and e.subject_id <> %(ear)s and e.type like any(%(heard)b::text[])))"
+)
+"""Whether an endpoint should get the event `e`, whatever its filter says; takes `heard_params`."""
+
+
+def heard_params(hearing: Hearing) -> dict[str, Any]:
+    return {"ear": hearing.endpoint, "heard": [_like(glob) for glob in hearing.globs]}
 
 
 LOOKED_AT = 2000
@@ -71,7 +79,9 @@ class Looked(NamedTuple):
     more: bool
 
 
-_COLUMNS: LiteralString = "id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid, body"
+_COLUMNS: LiteralString = (
+    "id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid, only_for, body"
+)
 _LOG: LiteralString = (
     f"select {_COLUMNS} from event"
     " where workspace_id = %(ws)s and environment = %(env)s and (epoch, xid, id) > (%(epoch)s::int, %(xid)s::xid8, %(id)s::uuid)"
@@ -88,9 +98,9 @@ _SUBJECT: LiteralString = (
 def _wanted_of(source: LiteralString, order: LiteralString) -> LiteralString:
     # The last row is answered whether it is wanted or not: by the same snapshot as the others it tells how far that was.
     return (
-        "select id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid::text::bigint, body, wanted, n"
-        " from (select e.*, type like any(%(types)b::text[]) and type like any(%(heard)b::text[])"
-        f"  and subject_id <> all(%(unheard)b::uuid[]) as wanted, row_number() over o as n, lead(id) over o is null as last from ({source}) e"
+        "select id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid::text::bigint, only_for, body, wanted, n"
+        f" from (select e.*, type like any(%(types)b::text[]) and {HEARD} as wanted,"
+        f"  row_number() over o as n, lead(id) over o is null as last from ({source}) e"
         f"  window o as (order by {order})) e where wanted or last order by {order} limit %(most)s"
     )
 
@@ -138,7 +148,7 @@ async def find(tx: Tx, id: UUID) -> EventRow | None:
     minted_at = timedelta(milliseconds=id.int >> 80)
     for around in (_NEAR, _FAR):
         row = await tx.row(
-            "select id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid::text::bigint, body from event"
+            "select id, type, subject_type, subject_id, sequence, person_id, occurred_at, epoch, xid::text::bigint, only_for, body from event"
             " where workspace_id = %(ws)s and environment = %(env)s and id = %(id)s"
             " and written_at between to_timestamp(0) + %(from)s and to_timestamp(0) + %(until)s",
             {**tx.keys, "id": id, "from": minted_at - around, "until": minted_at + around},

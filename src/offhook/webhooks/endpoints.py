@@ -210,10 +210,10 @@ class Endpoints:
         return ids.delivery_of(fact.id, row.id)
 
     async def hearing_of(self, tx: Tx, ref: Ref) -> Hearing:
-        """What it listens to, never to itself. Raises NotFound."""
+        """What it should get. Raises NotFound."""
         row = await self._row(tx, ref)
         asked = settings_of(row.settings).compiled
-        return Hearing(row.events, row.id, partial(lets_through, asked) if asked else None)
+        return Hearing(row.id, row.events, partial(lets_through, asked) if asked else None)
 
     async def id_of(self, tx: Tx, ref: Ref) -> UUID:
         """Its own id. Raises NotFound."""

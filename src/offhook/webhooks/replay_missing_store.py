@@ -10,6 +10,8 @@ from datetime import datetime
 from uuid import UUID
 
 from offhook.db import Tx
+from offhook.events.hearing import Hearing
+from offhook.events.store import HEARD, heard_params
 from offhook.webhooks.parcel import Message
 from offhook.webhooks.replay import Position
 
@@ -26,19 +28,22 @@ class Recorded:
     sequence: int
     person: UUID | None
     occurred_at: datetime
+    only_for: UUID | None
+    heard: bool
+    """Whether the endpoint should have got it, whatever its filter says."""
 
     @property
     def position(self) -> Position:
         return self.written_at, self.id
 
 
-async def look(tx: Tx, after: Position, until: datetime, most: int) -> list[Recorded]:
+async def look(tx: Tx, hearing: Hearing, after: Position, until: datetime, most: int) -> list[Recorded]:
     """The next events of the tenant behind this position, in the order of their writing; fewer when they are the last."""
     rows = await tx.rows(
-        "select written_at, id, type, subject_type, subject_id, sequence, person_id, occurred_at from event"
+        f"select written_at, id, type, subject_type, subject_id, sequence, person_id, occurred_at, only_for, {HEARD} from event e"
         " where workspace_id = %(ws)s and environment = %(env)s and written_at >= %(at)s and written_at <= %(until)s"
         " and (written_at, id) > (%(at)s, %(id)s) order by written_at, id limit %(most)s",
-        {**tx.keys, "at": after[0], "id": after[1], "until": until, "most": most},
+        {**tx.keys, **heard_params(hearing), "at": after[0], "id": after[1], "until": until, "most": most},
     )
     return [Recorded(*row) for row in rows]
 
