@@ -895,7 +895,12 @@ begin
   delete from report_seen; delete from decision; delete from transfer; delete from leg; delete from call;
   delete from attempt; delete from number_claim; delete from lead; delete from receipt; delete from person_key;
   update slot set held_by = null, campaign_id = null, held_until = null where held_by is not null;
-  update endpoint set enabled_at = null where enabled_at is not null;
+  -- The clock may go back: what stays must remember no instant that is still to come.
+  update alert set told_until = to_timestamp(0), told_at = null, failures = 0, failed_at = null, last_error = null;
+  update endpoint set failures_in_row = 0, failing_since = null, last_success_at = null, enabled_at = null,
+    status_reason = case when status <> 'failing' then status_reason end, status = case status when 'failing' then 'active' else status end
+    where failures_in_row > 0 or failing_since is not null or last_success_at is not null or enabled_at is not null or status = 'failing';
+  update endpoint_generation set generation = generation + 1;
 end $$;
 
 do $$
