@@ -185,6 +185,7 @@ def _add_inbox(api: APIRouter, door: Door, database: Database, inbox: Inbox, ver
     async def read_inbox(
         page: Annotated[Page, Depends(page)], who: Annotated[Caller, caller("sandbox:read")]
     ) -> Response:
+        """What arrived, the newest first. `withheld` says why a message is shown without its body."""
         _must_be_sandbox(who)
 
         async def read(tx: Tx) -> Answer:
