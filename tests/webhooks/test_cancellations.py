@@ -15,6 +15,7 @@ from tests.webhooks.test_replays import INTERRUPTIONS, befall
 from offhook import ids
 from offhook.errors import Conflict, Invalid
 from offhook.jobs.outcome import RetryAt
+from offhook.webhooks import replays
 
 
 @pytest.fixture
@@ -50,6 +51,17 @@ async def test_whatever_interrupts_a_cancellation_each_open_delivery_ends_once(
     reasons = [one["reason"] for one in await bulk.room.deliveries(endpoint=told.id, status="discarded")]
     assert reasons == ["cancelled"] * count
     await bulk.gone(told)
+
+
+async def test_more_than_are_counted_end_all_the_same(
+    bulk: Bulk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "COUNTED", 3)
+    told = await held(bulk, receiver, 5)
+
+    ended = await bulk.all("cancel", endpoint=told.id, status="open")
+
+    assert (ended["discarded"], ended["total_is_exact"]) == (5, False)
 
 
 async def test_only_what_the_filter_means_is_cancelled(bulk: Bulk, receiver: Receiver, neighbour: Receiver) -> None:

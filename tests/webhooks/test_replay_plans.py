@@ -33,6 +33,8 @@ insert into delivery (workspace_id, environment, written_at, id, event_id, event
   from generate_series(1, %(many)s) n;
 insert into dead_letter (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, tries, reason, died_at)
   select workspace_id, environment, id, written_at, event_id, event_at, endpoint_id, 8, 'too_old', now() from delivery;
+insert into due (workspace_id, environment, delivery_id, written_at, event_id, event_at, endpoint_id, due_at)
+  select workspace_id, environment, id, written_at, event_id, event_at, endpoint_id, 'infinity' from delivery;
 insert into event (workspace_id, environment, written_at, id, type, subject_type, subject_id, sequence, occurred_at, epoch, body)
   select workspace_id, environment, written_at, event_id, 'lead.accepted', 'lead', subject_id, 1, written_at, 1, 'x' from delivery;
 """
@@ -61,6 +63,7 @@ READS: dict[str, tuple[Filter, Read]] = {
         Filter(status="any_ended", told_from=BEGINNING[0]),
         lambda tx, one: replay_match_store.look(tx, one, LOOK),
     ),
+    "the oldest open": (Filter(), lambda tx, one: replay_match_store.none_open_before(tx, ENDPOINT, LOOK)),
     "bytes": (Filter(), lambda tx, one: replay_missing_store.bodies(tx, [RECORDED] * LOOK)),
     "what there is": (Filter(), lambda tx, one: replay_missing_store.delivered_ever(tx, [one.position] * LOOK)),
     "missing": (

@@ -116,11 +116,17 @@ def _parameters(tx: Tx, replay: Replay, most: int) -> dict[str, Any]:
     }
 
 
-async def oldest_open(tx: Tx, endpoint: UUID) -> datetime | None:
-    """When the oldest delivery that is open for this endpoint was written."""
+async def none_open_before(tx: Tx, endpoint: UUID, most: int) -> datetime | None:
+    """No delivery written before this instant is open for this endpoint; None: none is.
+
+    The oldest one's own instant, where no more than `most` are open; else that of the oldest delivery it ever had.
+    """
     row = await tx.row(
-        "select min(written_at) from due where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s",
-        {**tx.keys, "e": endpoint},
+        "select case when count(*) <= %(most)s then min(o.written_at) else (select d.written_at from delivery d"
+        "  where d.workspace_id = %(ws)s and d.environment = %(env)s and d.endpoint_id = %(e)s order by d.written_at limit 1) end"
+        " from (select written_at from due where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = %(e)s"
+        "  limit %(most)s + 1) o",
+        {**tx.keys, "e": endpoint, "most": most},
     )
     return row[0] if row else None
 

@@ -111,7 +111,7 @@ class Replays:
         live, wanted = tx.tenant.environment == "live", asked.filter
         position = beginning(wanted, live=live)
         if asked.verb == "cancel" and wanted.endpoint and not wanted.of_the_dead:
-            oldest = await replay_match_store.oldest_open(tx, wanted.endpoint)
+            oldest = await replay_match_store.none_open_before(tx, wanted.endpoint, COUNTED)
             position = max(position, (oldest or tx.wall, UUID(int=0)))
         replay = Replay(
             id=ids.new(),
