@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 from tests.db.explaining import Explaining
-from tests.webhooks.conftest import Receiver, Room
+from tests.webhooks.conftest import Receiver, Room, Says
 from tests.webhooks.test_http import api, app
 
 from offhook import ids
+from offhook.clock import show as shown
 from offhook.db import Database, Tenant, Tx
 from offhook.webhooks.delivery_store import LOOKED_AT, DeliveryRow, Status, Wanted, dead_letters, look
 
@@ -20,6 +21,7 @@ __all__ = ["api", "app"]
 
 MANY, FEW, DELIVERED = 5000, 20, 7
 BROKEN, FINE, PAUSED, CHATTY = ids.new(), ids.new(), ids.new(), ids.new()
+SECOND = timedelta(seconds=1)
 NOON = datetime.now(UTC).replace(microsecond=0)
 LAST_HALF = NOON - timedelta(seconds=MANY // 2)
 STATUSES: list[Status | None] = [None, "pending", "held", "retrying", "delivered", "dead", "discarded"]
@@ -115,7 +117,13 @@ async def test_every_combination_of_filters_reads_a_bounded_number_of_rows(
 ) -> None:
     async with database.transaction(tenant, reading=True) as tx:
         for endpoint in (None, BROKEN, FINE, PAUSED):
-            for more in ({}, {"type": "call.%"}, {"subject": CHATTY}, {"since": LAST_HALF}, {"until": LAST_HALF}):
+            for more in (
+                {},
+                {"type": "call.%"},
+                {"subject": CHATTY},
+                {"told_from": LAST_HALF},
+                {"told_to": LAST_HALF, "live": False},
+            ):
                 watched = Watched(tx)
                 await look(watched, Wanted(endpoint, status, **more), None, 51)
 
@@ -141,11 +149,12 @@ async def test_a_page_far_down_reads_as_little_as_the_first(database: Database, 
         (Wanted(BROKEN, "delivered"), DELIVERED),
         (Wanted(status="delivered"), 3 * DELIVERED),
         (Wanted(BROKEN, "dead", "call.%"), MANY // 500 - 1),
-        (Wanted(status="dead", since=NOON - timedelta(seconds=10)), 10),
-        (Wanted(BROKEN, since=LAST_HALF, until=LAST_HALF + timedelta(seconds=99)), 100),
+        (Wanted(status="dead", told_from=NOON - timedelta(seconds=10)), 10),
+        (Wanted(BROKEN, told_from=LAST_HALF, told_to=LAST_HALF + timedelta(seconds=99)), 99),
+        (Wanted(BROKEN, told_from=LAST_HALF, told_to=LAST_HALF + timedelta(seconds=99), live=False), 99),
         (Wanted(FINE, "held"), 0),
         (Wanted(status="held"), FEW - DELIVERED),
-        (Wanted(status="retrying", until=NOON - timedelta(seconds=2)), 8),
+        (Wanted(status="retrying", told_to=NOON - timedelta(seconds=1)), 8),
         (Wanted(status="pending"), 4),
         (Wanted(BROKEN, subject=CHATTY), MANY // 2),
         (Wanted(status="delivered", subject=CHATTY), 4 + 4 + 4),
@@ -211,7 +220,7 @@ async def test_a_page_with_nothing_in_it_says_where_to_go_on(api: Any) -> None:
     assert (pages, found + len(page["data"])) == (MANY // LOOKED_AT, DELIVERED)
 
 
-async def test_deliveries_are_found_by_when_they_were_written(api: Any, room: Room, receiver: Receiver) -> None:
+async def test_deliveries_are_found_by_when_their_event_occurred(api: Any, room: Room, receiver: Receiver) -> None:
     await room.endpoint(receiver.url)
     for _ in range(3):
         await room.happens()
@@ -225,3 +234,23 @@ async def test_deliveries_are_found_by_when_they_were_written(api: Any, room: Ro
     assert {one["created_at"] for one in found} == {middle, latest}
     assert before == []
     assert (wrong.status, wrong.json["param"]) == (422, "from")
+
+
+async def test_all_lists_bound_the_same_instants_also_where_the_clock_was_moved(
+    api: Any, room: Room, receiver: Receiver, clock: Any
+) -> None:
+    receiver.says = [Says(500)]
+    await room.endpoint(receiver.url, retry={"gaps_s": [0]})
+    await clock.forward(timedelta(days=-100))
+    await room.happens()
+    await room.drain()
+    (told,) = (await api.get("/v1/deliveries")).json["data"]
+    occurred = datetime.fromisoformat(told["created_at"])
+
+    assert datetime.now(UTC) - occurred > timedelta(days=99)
+    for path in ("/v1/deliveries", "/v1/dead-letters"):
+        for query, count in (
+            (f"from={shown(occurred)}&to={shown(occurred + SECOND)}", 1),
+            (f"to={shown(occurred)}", 0),
+        ):
+            assert len((await api.get(f"{path}?{query}")).json["data"]) == count, (path, query)

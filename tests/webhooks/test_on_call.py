@@ -12,7 +12,7 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from tests.journeys.stage import PATIENCE_S, Stage
 from tests.webhooks.conftest import Receiver, Says
-from tests.webhooks.test_alerts import MAIL, Inbox
+from tests.webhooks.on_call import MAIL, Inbox
 
 from offhook import ids
 from offhook.access import set_clock

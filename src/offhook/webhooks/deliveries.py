@@ -138,7 +138,7 @@ def shown(row: DeliveryRow) -> Shown:
         "reason": row.reason,
         "last_error": row.last_error,
         "died_at": clock.show_or_null(row.died_at),
-        "created_at": clock.show(row.written_at),
+        "created_at": clock.show(row.told_at or row.written_at),
     }
 
 

@@ -29,7 +29,9 @@ Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$")] | None
 
 @dataclass(frozen=True, slots=True)
 class DeadAsked:
-    """Which dead letters. `from` and `to` bound when the event was recorded (in a sandbox: when it occurred)."""
+    """Which dead letters. `from` and `to` bound when the event was recorded (in a sandbox: when it occurred), which
+    `created_at` tells.
+    """
 
     endpoint: Annotated[str | None, Query(description="whe_… or ext:…")] = None
     type: Annotated[str, Query(max_length=100, description="A type, or a glob like lead.*")] = "*"
@@ -80,16 +82,27 @@ def _add_lists(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
         status: Status | None = None,
         type: Annotated[str, Query(max_length=100, description="A type, or a glob like lead.*")] = "*",
         subject: Annotated[str | None, Query(max_length=100, description="The id of a lead, a call, …")] = None,
-        since: Annotated[Instant | None, Query(alias="from", description="Written then or later.")] = None,
-        until: Annotated[Instant | None, Query(alias="to", description="Written then or before.")] = None,
+        from_: Annotated[
+            Instant | None, Query(alias="from", description="Its event was recorded then or later.")
+        ] = None,
+        to: Annotated[Instant | None, Query(description="Its event was recorded before.")] = None,
     ) -> Response:
-        """The newest first. A page may have few or none, and `has_more`, where few of very many match: go on."""
+        """The newest first. A page may have few or none, and `has_more`, where few of very many match: go on.
+
+        `from` and `to` bound when the event was recorded (in a sandbox: when it occurred), which `created_at` tells.
+        """
         check_glob(type)
 
         async def read(tx: Tx) -> Answer:
             about = subject_id(subject, "subject") if subject is not None else None
             wanted = Wanted(
-                await endpoint_id(tx, endpoints, endpoint), status, _pattern(type), about, since=since, until=until
+                await endpoint_id(tx, endpoints, endpoint),
+                status,
+                _pattern(type),
+                about,
+                told_from=from_,
+                told_to=to,
+                live=tx.tenant.environment == "live",
             )
             found = await delivery_store.look(tx, wanted, _start(page), page.most)
             return Answer(200, _told(found, page, lambda row: (row.written_at, row.id)))

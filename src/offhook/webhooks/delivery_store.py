@@ -32,14 +32,16 @@ class DeliveryRow:
     reason: str | None
     died_at: datetime | None
     last_error: str | None
+    told_at: datetime | None
+    """When its event was recorded, or occurred: see `TOLD_AT`. None where that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which deliveries; None is any. `type` is a pattern of LIKE, `since` and `until` are when they were written.
+    """Which deliveries; None is any. `type` is a pattern of LIKE; they were told `from` an instant on and before another
+    (`to`), by the clock of which `live` tells: see `TOLD_AT`.
 
-    Of dead letters only: their `reason`, the `cause` (the error code of the last try), and what was told, and who died,
-    `from` an instant on and before another (`to`); `live`: see `TOLD_AT`.
+    Of dead letters only: their `reason`, the `cause` (the error code of the last try), and when they died.
     """
 
     endpoint: UUID | None = None
@@ -53,8 +55,6 @@ class Wanted:
     reason: str | None = None
     cause: str | None = None
     live: bool = True
-    since: datetime | None = None
-    until: datetime | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -83,7 +83,7 @@ _SHOWN: LiteralString = (
     f" d.subject_id, d.sequence, {STATUS} as status, (select coalesce(max(n) + 1, 0) from try t where t.delivery_id = d.id)::int,"
     " case when o.status in ('pending', 'retrying') then o.due_at end, o.replayed_at is not null,"
     " coalesce(l.reason, case o.status when 'discarded' then o.reason end), coalesce(l.died_at, case o.status when 'discarded' then o.at end),"
-    f" {CAUSE}"
+    f" {CAUSE}, {TOLD_AT}"
 )
 OPEN: LiteralString = (
     f" left join lateral (select {held_store.STATUS} as status, u.due_at, u.replayed_at, coalesce(k.reason, 'endpoint_deleted') as reason, k.at"
@@ -95,13 +95,17 @@ _FILTER = (
     " where d.workspace_id = %(ws)s and d.environment = %(env)s and (%(endpoint)s::uuid is null or d.endpoint_id = %(endpoint)s)"
     " and (%(type)s::text is null or d.type like %(type)s) and (%(subject)s::uuid is null or d.subject_id = %(subject)s)"
     f" and (%(status)s::text is null or {STATUS} = %(status)s)"
+    f" and (%(told_from)s::timestamptz is null or {TOLD_AT} >= %(told_from)s)"
+    f" and (%(told_to)s::timestamptz is null or {TOLD_AT} < %(told_to)s)"
 )
 _ALL = f"{_SHOWN} from delivery d{OPEN}{_FILTER}"
 # A page looks at so many rows at most. What is open or dead is found from the small tables that hold it, however many
 # were delivered since, as long as those are small; else, as all that was delivered is, from the deliveries in order.
 LOOKED_AT = 2000
+# Where no clock is moved, a delivery is written when its event is recorded, and the days outside are left alone.
 _WITHIN = (
-    " and (%(since)s::timestamptz is null or x.written_at >= %(since)s) and (%(until)s::timestamptz is null or x.written_at <= %(until)s)"
+    " and (not %(live)s or %(told_from)s::timestamptz is null or x.written_at >= %(told_from)s)"
+    " and (not %(live)s or %(told_to)s::timestamptz is null or x.written_at < %(told_to)s)"
     " and (%(after)s::timestamptz is null or x.written_at <= %(after)s)"
 )
 _IN_ORDER = (
@@ -234,8 +238,7 @@ async def dead_letters(tx: Tx, wanted: Wanted, after: tuple[datetime, UUID] | No
         f"  and x.environment = q.environment and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d{OPEN}{_FILTER}"
         " and (%(end)s::timestamptz is null or (q.died_at, q.delivery_id) >= (%(end)s, %(end_id)s))"
         f" and (%(reason)s::text is null or q.reason = %(reason)s) and (%(cause)s::text is null or {CAUSE} = %(cause)s)"
-        f" and (%(told_from)s::timestamptz is null or {TOLD_AT} >= %(told_from)s)"
-        f" and (%(told_to)s::timestamptz is null or {TOLD_AT} < %(told_to)s) order by q.died_at desc, q.delivery_id desc limit %(most)s",
+        " order by q.died_at desc, q.delivery_id desc limit %(most)s",
         {**parameters, "end": end and end[0], "end_id": end and end[1]},
     )
     found = [DeliveryRow(*row) for row in rows]
@@ -263,7 +266,7 @@ async def any_open(tx: Tx, subjects: Sequence[UUID]) -> bool:
 async def find(tx: Tx, delivery: UUID) -> DeliveryRow | None:
     row = await tx.row(
         f"{_ALL} and d.id = %(id)s",
-        {**tx.keys, **Wanted().parameters, "id": delivery},
+        {**tx.keys, **Wanted(live=tx.tenant.environment == "live").parameters, "id": delivery},
     )
     return DeliveryRow(*row) if row else None
 
