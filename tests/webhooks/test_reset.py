@@ -1,14 +1,20 @@
 """What a reset of the sandbox leaves of the endpoints' health and of the alerts: nothing that is still to come."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-from tests.webhooks.conftest import Receiver, Says
-from tests.webhooks.test_alerts import MAIL, OnCall, fails, on_call
+import pytest
+from tests.webhooks.conftest import Receiver, Room, Says
+from tests.webhooks.on_call import MAIL, OnCall, fails, on_duty
 
 from offhook.sandbox.reset_store import forget
 
-__all__ = ["on_call"]
+
+@pytest.fixture
+async def on_call(room: Room) -> AsyncIterator[OnCall]:
+    async with on_duty(room) as on_call:
+        yield on_call
 
 
 async def reset(on_call: OnCall, clock: Any) -> None:
