@@ -3,10 +3,13 @@
 import asyncio
 
 import psycopg
+import pytest
 from tests.conftest import a_workspace
 from tests.webhooks.conftest import Receiver, Room, Says
 
-from offhook.db import Database
+from offhook.db import Database, Tenant
+from offhook.errors import OffhookError
+from offhook.webhooks.directory import Book
 
 
 async def test_failures_between_successes_are_not_in_a_row(room: Room, receiver: Receiver) -> None:
@@ -65,3 +68,38 @@ async def test_a_tenant_whose_endpoint_is_locked_holds_up_nobody_elses_results(
 
     await room.drain()
     assert await room.row("select failures_in_row from endpoint where id = %s", locked.id) == (1,)
+
+
+async def test_a_receiver_that_refuses_single_messages_is_not_in_trouble(room: Room, receiver: Receiver) -> None:
+    endpoint = await room.endpoint(receiver.url, retry={"final_statuses": [422]})
+    receiver.says = [Says(422)]
+
+    await room.happens(20)
+    await room.drain()
+
+    assert {one["reason"] for one in await room.deliveries()} == {"http_422"}
+    assert await room.status_of(endpoint.id) == "active"
+    assert await room.row("select failures_in_row from endpoint where id = %s", endpoint.id) == (0,)
+
+
+async def test_a_tenant_whose_endpoints_cannot_be_read_harms_nobody_else(
+    worker: Room, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, latest = await a_workspace(database, "sandbox"), worker.webhooks.directory.latest
+    for tenant in (worker.tenant, other):
+        await worker.endpoint(receiver.url, tenant=tenant)
+        await worker.happens(tenant=tenant)
+
+    async def unreadable(tenant: Tenant) -> Book:
+        if tenant == worker.tenant:
+            raise OffhookError("no_epoch_key", "The key ring lacks an epoch.")
+        return await latest(tenant)
+
+    monkeypatch.setattr(worker.webhooks.directory, "latest", unreadable)
+    loop = asyncio.create_task(worker.webhooks.sender.run())
+    await receiver.has(1)
+    assert not loop.done()
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+    assert len(receiver.received) == 1

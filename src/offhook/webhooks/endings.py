@@ -59,7 +59,8 @@ class Endings:
         batches: set[UUID] = set()
         for result in results:
             batch = result.parcel.batch
-            if result.tried and batch not in batches:  # a batch is one request, however many events are in it
+            # A batch is one request, however many events are in it; and who refuses one message is not in trouble.
+            if result.tried and batch not in batches and not result.refused:
                 if batch is not None:
                     batches.add(batch)
                 tries[result.parcel.endpoint].append((result.tried.at, result.tried.succeeded))

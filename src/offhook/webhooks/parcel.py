@@ -12,6 +12,10 @@ from offhook.privacy import PersonKey
 from offhook.webhooks.rendering import Rendered
 from offhook.webhooks.schedule import Delivered, Disabling
 
+_SPENT = frozenset({"tries_used_up", "too_old"})
+"""Why a delivery is dead without its receiver's having refused it."""
+
+
 # What follows is never changed once it is made. What is made for every delivery is not frozen, since that costs 2 us each.
 
 
@@ -140,6 +144,16 @@ class Result:
     outcome: Outcome
     tried: Try | None = None
     disables: Disabling | None = None
+
+    @property
+    def refused(self) -> bool:
+        """The receiver refused this message for good, and wants others: it is not down, and it has not taken it."""
+        return isinstance(self.outcome, Dead) and self.outcome.reason not in _SPENT and self.disables is None
+
+    @property
+    def works(self) -> bool:
+        """Whether what came back is that of a receiver that works."""
+        return self.refused or (self.tried is not None and self.tried.succeeded)
 
 
 def by_request(results: Sequence[Result]) -> list[list[Result]]:

@@ -95,7 +95,8 @@ class Queues:
         permitted = lane.breaker.permits(self._clock())
         if permitted is not None:
             return _probes(lane, permitted) > 0
-        return len(lane) <= _NEARLY_DRY or self._room(lane, self._capacity // 2) >= _WORTH_A_CLAIM
+        room = self._room(lane, self._capacity // 2)
+        return room >= _WORTH_A_CLAIM or (room > 0 and len(lane) <= _NEARLY_DRY)
 
     def follow(self, tenant: Tenant, endpoint: UUID, settings: EndpointSettings) -> None:
         """Send to this endpoint as it wants it from now on."""

@@ -26,7 +26,7 @@ from offhook.webhooks.directory import Directory, Endpoint
 from offhook.webhooks.discards import Discards
 from offhook.webhooks.lane import Load
 from offhook.webhooks.owners import Owners
-from offhook.webhooks.parcel import Dead, Left, Parcel, Result, Try
+from offhook.webhooks.parcel import Left, Parcel, Result, Try
 from offhook.webhooks.post import LONGEST_TIMEOUT_S, Post
 from offhook.webhooks.queues import Queues, Room
 from offhook.webhooks.recorder import Recorder
@@ -36,8 +36,6 @@ T = TypeVar("T")
 LOOK_S = 1.0
 CAPACITY = 2000
 _QUICK_MS = 1000.0
-_SPENT = frozenset({"tries_used_up", "too_old"})
-"""Why a delivery is dead whose receiver may yet be."""
 
 
 class Sender:
@@ -174,10 +172,21 @@ class Sender:
             room = self._room_driven if tenant else self._room_of
             claim = await self._claims.claim(tenant, room, but=() if tenant else self.driven)
             self._short = claim.short
-            for theirs in {parcel.tenant for parcel in claim.parcels}:
-                await self._directory.latest(theirs)
-            self.offer(claim.parcels)
+            unread = [one for one in {parcel.tenant for parcel in claim.parcels} if not await self._reads(one)]
+            # What was claimed for those waits for the end of its lease, lest it be claimed in a loop.
+            self.offer([parcel for parcel in claim.parcels if parcel.tenant not in unread])
         return claim
+
+    async def _reads(self, tenant: Tenant) -> bool:
+        """Whether the tenant's endpoints can be read. One that cannot, as the key ring lacks its epoch, harms its tenant only."""
+        try:
+            await self._directory.latest(tenant)
+        except Unavailable:
+            raise
+        except Exception as failure:
+            get("webhooks").error("endpoints_not_read", error=type(failure).__name__, at=place_of(failure))
+            return False
+        return True
 
     async def _needs_owners(self, tenant: Tenant) -> bool:
         endpoints = (await self._directory.latest(tenant)).endpoints.values()
@@ -273,7 +282,7 @@ class Sender:
             self._queues.passed(endpoint)
             return
         self._queues.answered(endpoint, quickly=_was_quick(tried))
-        self._give_back(self._queues.judged(endpoint, works=_works(result, tried), asked_s=asked.total_seconds()))
+        self._give_back(self._queues.judged(endpoint, works=result.works, asked_s=asked.total_seconds()))
 
     def _forget(self, results: Sequence[Result]) -> None:
         self._queues.recorded(len(results))
@@ -306,13 +315,6 @@ def _runs(some: Iterable[T]) -> Iterator[tuple[T, int]]:
 
 def _later(seconds: float, act: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, act)
-
-
-def _works(result: Result, tried: Try) -> bool:
-    """Whether its receiver does: whoever refuses this message for good, and wants others, is not down."""
-    outcome = result.outcome
-    refused = isinstance(outcome, Dead) and outcome.reason not in _SPENT and result.disables is None
-    return tried.succeeded or refused
 
 
 def _was_quick(tried: Try) -> bool:
