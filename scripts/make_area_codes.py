@@ -60,7 +60,16 @@ JURISDICTION_OF |= {"British Colombia": "CA-BC", "Washington D.C.": "US-DC", "Wa
 
 def area_code_rows() -> Iterator[tuple[str, str, str, str]]:
     """(area code, country, jurisdictions, zones), the lists parted by spaces."""
-    for code in sorted({key[1:4] for key in TIMEZONE_DATA if key.startswith("1") and len(key) >= 4}):
+    yield from _area_codes()
+
+
+@cache
+def _area_codes() -> tuple[tuple[str, str, str, str], ...]:
+    return tuple(_made_area_codes())
+
+
+def _made_area_codes() -> Iterator[tuple[str, str, str, str]]:
+    for code in sorted(_zones_of_exchanges()):
         jurisdictions = _jurisdictions(code)
         zones = _one_per_clock(_zones_of_area_code(code, jurisdictions))
         yield code, jurisdictions[0][:2], " ".join(jurisdictions), " ".join(zones)
@@ -72,10 +81,10 @@ def state_rows() -> Iterator[tuple[str, str, str]]:
     for _, _, jurisdictions, zones in area_code_rows():
         for jurisdiction in jurisdictions.split():
             of_area_codes[jurisdiction].update({zone: 0 for zone in zones.split()})
+    for row in _zips():
+        of_area_codes[f"US-{row['state']}"][row["timezone"]] += 1
     for jurisdiction, name in sorted(NAME_OF.items()):
-        weights = of_area_codes[jurisdiction]
-        weights.update(row["timezone"] for row in _zips() if f"US-{row['state']}" == jurisdiction)
-        yield jurisdiction, name, " ".join(_one_per_clock(weights))
+        yield jurisdiction, name, " ".join(_one_per_clock(of_area_codes[jurisdiction]))
 
 
 def _jurisdictions(code: str) -> list[str]:
@@ -83,8 +92,7 @@ def _jurisdictions(code: str) -> list[str]:
         return [f"US-{region}" if region in TERRITORIES else region]
     if whole := GEOCODE_DATA.get(f"1{code}"):
         return sorted(JURISDICTION_OF[part] for part in whole["en"].rsplit(", ", 1)[-1].split("/"))
-    named = (place["en"].rsplit(", ", 1)[-1] for key, place in GEOCODE_DATA.items() if key.startswith(f"1{code}"))
-    return sorted({JURISDICTION_OF[name] for name in named})
+    return sorted({JURISDICTION_OF[name] for name in _names_of_exchanges()[code]})
 
 
 def _region_by_leading_digits(code: str) -> str | None:
@@ -99,7 +107,7 @@ def _zones_of_area_code(code: str, jurisdictions: list[str]) -> Counter[str]:
     weights = Counter(row["timezone"] for row in _zips_by_area_code()[code] if f"US-{row['state']}" in jurisdictions)
     enough = weights.total() * LEAST_WEIGHT
     kept = Counter({zone: count for zone, count in weights.items() if count >= enough})
-    kept.update({zone: 0 for key, zones in TIMEZONE_DATA.items() if key.startswith(f"1{code}") for zone in zones})
+    kept.update(dict.fromkeys(_zones_of_exchanges()[code], 0))
     return kept
 
 
@@ -108,6 +116,25 @@ def _one_per_clock(weights: Counter[str]) -> list[str]:
     for zone in sorted(weights, key=lambda name: (-weights[name], name)):
         heaviest.setdefault(_clock(zone), zone)
     return sorted(heaviest.values())
+
+
+@cache
+def _names_of_exchanges() -> dict[str, list[str]]:
+    """Per area code, what libphonenumber calls the places of its exchanges: the last part, which is the state."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for key, place in GEOCODE_DATA.items():
+        if key.startswith("1") and len(key) >= 4:
+            found[key[1:4]].append(place["en"].rsplit(", ", 1)[-1])
+    return found
+
+
+@cache
+def _zones_of_exchanges() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for key, zones in TIMEZONE_DATA.items():
+        if key.startswith("1") and len(key) >= 4:
+            found[key[1:4]] += zones
+    return found
 
 
 @cache

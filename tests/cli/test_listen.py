@@ -55,7 +55,7 @@ async def test_nothing_is_lost_and_nothing_comes_twice_when_the_stream_is_cut(ho
         heard = [await ears.hears()]
         await line.cut()
         await ears.notes("The stream was cut")
-        made += await trigger(house, "call.ended", "--count", "3")
+        made += await trigger(house, "call.ended", 3)
         await line.mend()
         heard += [await ears.hears() for _ in range(3)]
 
@@ -76,7 +76,7 @@ async def test_a_stream_that_is_cut_before_its_first_event_loses_none(house: Run
 async def test_it_goes_on_when_the_target_comes_back(house: Running) -> None:
     async with a_target() as target, listening(house, "--forward-to", target.url) as ears:
         await target.go()
-        made = await trigger(house, "call.ended", "--count", "2")
+        made = await trigger(house, "call.ended", 2)
         await ears.notes("did not accept the connection")
         await target.come()
 

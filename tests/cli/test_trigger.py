@@ -1,11 +1,11 @@
 """`offhook trigger`: an event that never happened, told by a running Offhook."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Running, offhook
-from tests.cli.wires import trigger
 
 from offhook.events.types import every_type
 
@@ -23,9 +23,10 @@ def test_what_it_prints_is_an_event_of_the_log(house: Running) -> None:
     assert (status, told["type"], told["subject"]["id"], told["test"]) == (200, type, subject, True)
 
 
-async def test_several_are_told_apart(house: Running) -> None:
-    made = await trigger(house, "lead.accepted", "--count", "3")
+def test_several_are_told_apart(house: Running) -> None:
+    done = trigger_at(house, "lead.accepted", "--count", "3", "--json")
 
+    made = [json.loads(line) for line in done.stdout.splitlines()]
     assert len({event["event_id"] for event in made}) == len({event["subject"]["id"] for event in made}) == 3
 
 
