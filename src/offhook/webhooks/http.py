@@ -1,7 +1,9 @@
 """The paths of endpoints and their verbs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,17 +17,19 @@ from offhook.http import Answer, Caller, Door, caller
 from offhook.http.resources import Ref, ref_of, resource_router, take_turn
 from offhook.webhooks import delivery_store
 from offhook.webhooks.deliveries import shown
+from offhook.webhooks.delivery_store import DeliveryRow
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.post import LONGEST_TIMEOUT_S
 from offhook.webhooks.reach import Judge
 from offhook.webhooks.stats import Window, stats
 from offhook.webhooks.wire import Enabling, Rotation, TestIn
 
+_LOOK_S = 0.2
 Watch = Callable[[UUID], asyncio.Future[None]]
 
 
 def endpoint_router(door: Door, endpoints: Endpoints, judge: Judge, watch: Watch | None) -> APIRouter:
-    """Endpoints as a resource, and their verbs. `watch` waits for a delivery's result, where this process sends."""
+    """Endpoints as a resource, and their verbs. `watch` tells when a delivery's result is in, where this process sends."""
     api = APIRouter(dependencies=[Depends(_looked_up(judge))])
     verbs = APIRouter(prefix="/v1/webhook-endpoints/{ref}", tags=["webhook-endpoints"])
     _add_states(verbs, door, endpoints)
@@ -108,22 +112,45 @@ def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | N
     async def test(
         ref: str, request: Request, body: TestIn | None = None, who: Caller = caller("webhooks:write")
     ) -> Response:
-        """Answers when the result is in, at the latest after the time-out of a request; the delivery tells it."""
+        """Answers with the delivery when its result is in, at the latest after the longest time-out of a request."""
         type = (body or TestIn()).type
-        results: list[asyncio.Future[None]] = []
+        watched: list[asyncio.Future[None]] = []
 
         async def work(tx: Tx) -> Answer:
             delivery = await endpoints.by(_actor(who)).test(tx, _endpoint(ref), type)
-            if watch:
-                results.append(watch(delivery))
+            # A run before this one, if another transaction undid it, sends nothing.
+            watched[:] = [watch(delivery)] if watch else []
             row = await delivery_store.find(tx, delivery)
             assert row is not None
             return Answer(202, shown(row))
 
-        answer = await door.write(request, who, work)
-        if results:
-            await asyncio.wait(results, timeout=LONGEST_TIMEOUT_S + 1)
-        return answer
+        answer = await door.answer(request, who, work)
+        row = await _with_result(door, who, ids.read("dlv", answer.body["id"]), watched)
+        return replace(answer, body=shown(row) if row else answer.body).response()
+
+
+async def _with_result(
+    door: Door, who: Caller, delivery: UUID, watched: Sequence[asyncio.Future[None]]
+) -> DeliveryRow | None:
+    """The delivery when its result is in, or has not come in time; None when it is forgotten.
+
+    What this process does not send is looked for: `watched` is done for its own results alone.
+    """
+    until = time.monotonic() + LONGEST_TIMEOUT_S + 1
+    rows: list[DeliveryRow | None] = []
+
+    async def read(tx: Tx) -> Answer:
+        rows.append(await delivery_store.find(tx, delivery))
+        return Answer(204, None)
+
+    waiting = list(watched)
+    while True:
+        await (asyncio.wait(waiting, timeout=_LOOK_S) if waiting else asyncio.sleep(_LOOK_S if rows else 0))
+        waiting = [one for one in waiting if not one.done()]
+        await door.read(who, read)
+        row = rows[-1]
+        if row is None or row.status != "pending" or time.monotonic() >= until:
+            return row
 
 
 def _add_stats(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
