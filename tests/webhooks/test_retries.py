@@ -51,7 +51,7 @@ async def test_a_delivery_that_used_up_its_tries_is_one_dead_letter_told_once(
     (event,) = [orjson.loads(one.body) for one in neighbour.received]
     assert event["type"] == "webhook.dead_lettered"
     assert event["subject"] == {"type": "webhook_endpoint", "id": told.shown["id"]}
-    assert event["data"]["attempts"] == 8
+    assert (event["data"]["tries"], event["data"]["reason"]) == (8, "tries_used_up")
     assert event["data"]["last_error"] == "http_503"
     (dead,) = await room.deliveries(status="dead")
     assert (dead["status"], dead["reason"], dead["tries_made"]) == ("dead", "tries_used_up", 8)

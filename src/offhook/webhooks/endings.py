@@ -108,7 +108,7 @@ def _dead_lettered(result: Result, reason: str) -> Fact:
         delivery_id=ids.show("dlv", parcel.delivery),
         event_id=parcel.message.shown_id,
         event_type=parcel.message.type,
-        attempts=parcel.tries + 1,
+        tries=parcel.tries + 1,
         reason=reason,
         last_error=(result.tried and result.tried.error_code) or reason,
     )

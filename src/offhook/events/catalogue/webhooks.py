@@ -91,15 +91,15 @@ class WebhookDeadLettered(EndpointFact):
         "delivery_id": "dlv_01k…",
         "event_id": "evt_01k…",
         "event_type": "lead.accepted",
-        "attempts": 8,
-        "reason": "schedule_spent",
+        "tries": 8,
+        "reason": "tries_used_up",
         "last_error": "http_503",
     }
 
     delivery_id: str
     event_id: str
     event_type: str
-    attempts: int
+    tries: int
     reason: str
     last_error: str
 
