@@ -12,12 +12,12 @@ from pydantic import StringConstraints
 from offhook import ids
 from offhook.db import Tx
 from offhook.errors import NotFound
-from offhook.events import Actor
 from offhook.events.types import check_glob
 from offhook.http import Answer, Caller, Door, Page, caller, listed, page
 from offhook.http.resources import External, ref_of
 from offhook.http.wire import Instant
 from offhook.webhooks import delivery_store
+from offhook.webhooks.callers import actor_of
 from offhook.webhooks.deliveries import Deliveries, shown
 from offhook.webhooks.delivery_store import DeliveryRow, Looked, Status, Wanted, like
 from offhook.webhooks.endpoints import Endpoints
@@ -59,7 +59,7 @@ def delivery_router(door: Door, deliveries: Deliveries, endpoints: Endpoints) ->
     @api.post("/deliveries/{id}/replay", status_code=202, name="Replay a delivery")
     async def replay(id: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
         async def work(tx: Tx) -> Answer:
-            return Answer(202, await deliveries.replay(tx, _delivery(id), _actor(who)))
+            return Answer(202, await deliveries.replay(tx, _delivery(id), actor_of(who)))
 
         return await door.write(request, who, work)
 
@@ -144,10 +144,6 @@ def _told(found: Looked, page: Page, place_of: Callable[[DeliveryRow], tuple[dat
     # As if one more were there, behind the last that was looked at.
     on = listed([found.end, found.end], Page(1), lambda end: end)
     return {**answer, "has_more": True, "next_cursor": on["next_cursor"]}
-
-
-def _actor(who: Caller) -> Actor:
-    return Actor("api_key", ids.show("key", who.key_id))
 
 
 async def endpoint_id(tx: Tx, endpoints: Endpoints, text: str | None) -> UUID | None:

@@ -4,12 +4,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from offhook import ids
 from offhook.db import Tx
-from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, caller
 from offhook.http.resources import ref_of
 from offhook.webhooks import diagnosing
+from offhook.webhooks.callers import actor_of
 from offhook.webhooks.diagnosing import Diagnosing
 from offhook.webhooks.endpoints import Endpoints
 
@@ -28,8 +27,7 @@ def diagnosing_router(door: Door, endpoints: Endpoints, diagnosing_: Diagnosing)
             return Answer(204, None)
 
         await door.read(who, read)
-        by = Actor("api_key", ids.show("key", who.key_id))
-        told = await diagnosing_.diagnose(who.tenant, found[0], by)
+        told = await diagnosing_.diagnose(who.tenant, found[0], actor_of(who))
         return Answer(200, diagnosing.shown(found[0], told)).response()
 
     return api

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from offhook import ids
 from offhook.db import Tx
-from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, caller
 from offhook.http.resources import Ref, ref_of, resource_router, take_turn
 from offhook.webhooks import delivery_store
+from offhook.webhooks.callers import actor_of
 from offhook.webhooks.deliveries import shown
 from offhook.webhooks.delivery_store import DeliveryRow
 from offhook.webhooks.endpoints import Endpoints
@@ -41,7 +41,7 @@ def endpoint_router(door: Door, endpoints: Endpoints, judge: Judge, watch: Watch
 
 
 def _acting(endpoints: Endpoints, who: Caller) -> Endpoints:
-    return endpoints.by(_actor(who), may_unmask=who.may("leads:read-personal"))
+    return endpoints.by(actor_of(who), may_unmask=who.may("leads:read-personal"))
 
 
 def _looked_up(judge: Judge) -> Callable[[Request], Awaitable[None]]:
@@ -79,7 +79,7 @@ def _add_states(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
         request: Request, ref: str, who: Caller, verb: Callable[[Endpoints, Tx, Ref], Awaitable[dict[str, Any]]]
     ) -> Response:
         async def run(tx: Tx) -> Answer:
-            endpoint = await verb(endpoints.by(_actor(who)), tx, await take_turn(tx, endpoints, _endpoint(ref)))
+            endpoint = await verb(endpoints.by(actor_of(who)), tx, await take_turn(tx, endpoints, _endpoint(ref)))
             return Answer(200, endpoint, {"ETag": f'"{endpoint["version"]}"'})
 
         return await door.write(request, who, run)
@@ -117,7 +117,7 @@ def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | N
         watched: list[asyncio.Future[None]] = []
 
         async def work(tx: Tx) -> Answer:
-            delivery = await endpoints.by(_actor(who)).test(tx, _endpoint(ref), type)
+            delivery = await endpoints.by(actor_of(who)).test(tx, _endpoint(ref), type)
             # A run before this one, if another transaction undid it, sends nothing.
             watched[:] = [watch(delivery)] if watch else []
             row = await delivery_store.find(tx, delivery)
@@ -162,10 +162,6 @@ def _add_stats(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
 
     api.get("/stats", name="Figures of a webhook endpoint")(answer)
     api.post("/stats", include_in_schema=False)(answer)
-
-
-def _actor(who: Caller) -> Actor:
-    return Actor("api_key", ids.show("key", who.key_id))
 
 
 def _endpoint(text: str) -> Ref:

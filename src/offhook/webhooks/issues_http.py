@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from offhook import ids
 from offhook.db import Tx
 from offhook.errors import NotFound
-from offhook.events import Actor
 from offhook.http import Answer, Caller, Door, Page, caller, listed, page
-from offhook.http.resources import External, ref_of
 from offhook.webhooks import issue_store, issues
+from offhook.webhooks.callers import actor_of
+from offhook.webhooks.deliveries_http import endpoint_id
 from offhook.webhooks.endpoints import Endpoints
 from offhook.webhooks.issue_store import Status
 from offhook.webhooks.issues import StartReplay
@@ -41,7 +41,7 @@ def _add_reads(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
     ) -> Response:
         async def read(tx: Tx) -> Answer:
             start = page.start(UUID)
-            wanted = await _endpoint_id(tx, endpoints, endpoint)
+            wanted = await endpoint_id(tx, endpoints, endpoint)
             rows = await issue_store.page(tx, wanted, status, start[0] if start else None, page.most)
             return Answer(200, listed(rows, page, lambda row: (row.id,), issues.shown))
 
@@ -68,17 +68,10 @@ def _add_replay(api: APIRouter, door: Door, start: StartReplay) -> None:
     @api.post("/{id}/replay", status_code=202, name="Replay what died of a delivery issue")
     async def replay(id: str, request: Request, who: Caller = caller("webhooks:write")) -> Response:
         async def work(tx: Tx) -> Answer:
-            job = await issues.replay(tx, _issue(id), Actor("api_key", ids.show("key", who.key_id)), start)
+            job = await issues.replay(tx, _issue(id), actor_of(who), start)
             return Answer(202, job, {"Location": f"/v1/replays/{job['id']}"})
 
         return await door.write(request, who, work)
-
-
-async def _endpoint_id(tx: Tx, endpoints: Endpoints, text: str | None) -> UUID | None:
-    if text is None:
-        return None
-    ref = ref_of(text, "whe")
-    return await endpoints.id_of(tx, ref) if isinstance(ref, External) else ref
 
 
 def _issue(text: str) -> UUID:

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from offhook import clock, ids
 from offhook.http import Wire
-from offhook.http.wire import Metadata
+from offhook.http.wire import Metadata, Name
 from offhook.webhooks import credentials
 from offhook.webhooks.credentials_wire import CredentialsIn
 from offhook.webhooks.endpoint_settings import NAMES, EndpointSettings, settings_of
@@ -22,7 +22,6 @@ from offhook.webhooks.store import EndpointRow
 
 Held = Literal["send", "discard"]
 KeyKind = Literal["secret", "ed25519", "second_signature"]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Globs = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=100)]], Field(min_length=1, max_length=100)
