@@ -55,6 +55,10 @@ RECORDED = Recorded(
 )
 READS: dict[str, tuple[Filter, Read]] = {
     "dead": (Filter(status="dead", type="call.*"), lambda tx, one: replay_match_store.look(tx, one, LOOK)),
+    "dead of one that has none": (
+        Filter(endpoint=ids.new(), status="dead"),
+        lambda tx, one: replay_match_store.count(tx, one, MANY),
+    ),
     "of one endpoint": (
         Filter(endpoint=ENDPOINT, status="delivered"),
         lambda tx, one: replay_match_store.look(tx, one, LOOK),

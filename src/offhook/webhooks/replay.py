@@ -165,8 +165,9 @@ def shown(replay: Replay) -> dict[str, Any]:
         "filter": replay.filter.shown(),
         **({"missing": replay.missing} if replay.verb == "replay" else {}),
         "rate_per_s": replay.rate_per_s,
-        "total": replay.total,
-        "total_is_exact": replay.total_is_exact,
+        # More than could be counted in a moment is not to be taken for a number.
+        "total": replay.total if replay.total_is_exact else None,
+        "total_at_least": replay.total,
         "done": replay.done,
         done: replay.opened,
         "passed_over": dict(replay.passed_over),

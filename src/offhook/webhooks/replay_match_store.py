@@ -57,16 +57,23 @@ _WRITTEN: LiteralString = (
     f"{OPEN} order by 1, 2"
 )
 # Its delivery may be gone with its day; then it is passed by. One that dies again dies after `died_until`.
-_DEAD: LiteralString = (
+_DEAD, _DEAD_OF_ONE = (
     "select q.died_at as at, q.delivery_id as id, q.written_at, q.endpoint_id, coalesce(q.status = any(%(statuses)b::text[]) and"
     f" {_FITS}, false) as fits, {TOLD_AT} as told_at from (select * from dead_letter z where z.workspace_id = %(ws)s"
     "  and z.environment = %(env)s and z.died_at <= %(died_until)s and (z.died_at, z.delivery_id) > (%(position_at)s, %(position_id)s)"
     "  and (%(died_from)s::timestamptz is null or z.died_at >= %(died_from)s)"
-    "  and (%(died_to)s::timestamptz is null or z.died_at < %(died_to)s)"
+    f"  and (%(died_to)s::timestamptz is null or z.died_at < %(died_to)s){of_one}"
     "  order by z.died_at, z.delivery_id limit %(look)s) q"
     " left join lateral (select * from delivery x where x.workspace_id = q.workspace_id and x.environment = q.environment"
     "  and x.written_at = q.written_at and x.id = q.delivery_id offset 0) d on true order by 1, 2"
+    for of_one in ("", " and z.endpoint_id = %(endpoint)s and z.status = 'dead'")
 )
+
+
+def _source(wanted: Filter) -> LiteralString:
+    if not wanted.of_the_dead:
+        return _WRITTEN
+    return _DEAD_OF_ONE if wanted.endpoint and wanted.statuses == ("dead",) else _DEAD
 
 
 async def plan_anew(tx: Tx) -> None:
@@ -76,19 +83,18 @@ async def plan_anew(tx: Tx) -> None:
 
 async def look(tx: Tx, replay: Replay, most: int) -> list[Looked]:
     """The next rows behind the replay's position, so many at most; fewer when they are the last."""
-    source = _DEAD if replay.filter.of_the_dead else _WRITTEN
     rows = await tx.rows(
-        f"select at, id, written_at, endpoint_id, fits from ({source}) x", _parameters(tx, replay, most)
+        f"select at, id, written_at, endpoint_id, fits from ({_source(replay.filter)}) x",
+        _parameters(tx, replay, most),
     )
     return [Looked._make(row) for row in rows]
 
 
 async def count(tx: Tx, replay: Replay, most: int) -> list[Counted]:
     """What fits among the next so many rows, per endpoint."""
-    source = _DEAD if replay.filter.of_the_dead else _WRITTEN
     rows = await tx.rows(
         "select endpoint_id, count(*) filter (where fits)::int, min(told_at) filter (where fits), max(told_at) filter (where fits),"
-        f" count(*)::int from ({source}) x group by endpoint_id order by endpoint_id",
+        f" count(*)::int from ({_source(replay.filter)}) x group by endpoint_id order by endpoint_id",
         _parameters(tx, replay, most),
     )
     return [Counted(*row) for row in rows]

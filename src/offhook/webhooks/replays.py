@@ -65,7 +65,10 @@ class Replays:
         )
 
     async def preview(self, tx: Tx, asked: Asked) -> Shown:
-        """What `start` would do, as far as can be counted in a moment; nothing is done. Raises Invalid."""
+        """What `start` would do, as far as can be counted in a moment; nothing is done. Raises Invalid.
+
+        Past that, `count` and `newest_at` are null: there may be any number more than `count_at_least`, which may be 0.
+        """
         _, counted = await self._planned(tx, asked, ENGINE)
         endpoints = [one for one in counted.endpoints if one.count]
         oldest = min((one.oldest_at for one in endpoints if one.oldest_at), default=None)
@@ -73,12 +76,12 @@ class Replays:
         return {
             "object": "replay_preview" if asked.verb == "replay" else "cancellation_preview",
             "filter": asked.filter.shown(),
-            "count": sum(one.count for one in endpoints),
-            "count_is_exact": counted.exact,
+            **_counts(sum(one.count for one in endpoints), counted.exact),
             "oldest_at": clock.show_or_null(oldest),
-            "newest_at": clock.show_or_null(newest),
+            "newest_at": clock.show_or_null(newest if counted.exact else None),
             "endpoints": [
-                {"webhook_endpoint_id": ids.show("whe", one.endpoint), "count": one.count} for one in endpoints
+                {"webhook_endpoint_id": ids.show("whe", one.endpoint), **_counts(one.count, counted.exact)}
+                for one in endpoints
             ],
         }
 
@@ -159,6 +162,10 @@ class Replays:
 class _Count:
     endpoints: Sequence[Counted]
     exact: bool
+
+
+def _counts(count: int, exact: bool) -> Shown:
+    return {"count": count if exact else None, "count_at_least": count}
 
 
 async def _counted(tx: Tx, replay: Replay) -> _Count:

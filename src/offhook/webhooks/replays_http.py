@@ -52,7 +52,11 @@ def _add_starts(api: APIRouter, door: Door, replays: Replays, endpoints: Endpoin
     async def replay(
         request: Request, body: ReplaysIn, dry_run: DryRun = False, who: Caller = caller("webhooks:write")
     ) -> Response:
-        """Ended deliveries once more under their own ids, or what an endpoint never got. A dry run counts what it would be."""
+        """Ended deliveries once more under their own ids, or what an endpoint never got. A dry run counts what it would be.
+
+        Where there is more than can be counted in a moment, `total` (of a dry run, `count`) is null, and
+        `total_at_least` (`count_at_least`) tells how many were found by then: none, perhaps, of very many.
+        """
         if body.missing and body.filter.status:
             detail = "What an endpoint never got has no status there; leave it out."
             raise Invalid([Fault("filter.status", "never_tried", detail)])
@@ -68,7 +72,7 @@ def _add_starts(api: APIRouter, door: Door, replays: Replays, endpoints: Endpoin
     async def cancel(
         request: Request, body: CancellationsIn, dry_run: DryRun = False, who: Caller = caller("webhooks:write")
     ) -> Response:
-        """One that is being sent at the moment may still arrive, once; it is not tried again."""
+        """One that is being sent at the moment may still arrive, once; it is not tried again. It is counted as replays are."""
 
         async def ask(tx: Tx) -> Asked:
             wanted = await _wanted(tx, endpoints, body.filter, body.filter.status)
