@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-_OUT = Console(soft_wrap=True, highlight=False, markup=False)
+_OUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def say(line: str, *, bold: bool = False) -> None:
