@@ -1,5 +1,6 @@
 """Files in a directory of the operator's: whole, once, and outliving a power cut."""
 
+import asyncio
 import errno
 import gzip
 import os
@@ -21,7 +22,7 @@ from offhook.webhooks.credentials import Credentials, NoCredentials
 from offhook.webhooks.destinations.conformance import CLAIMS, Claim, Found, a_consignment
 from offhook.webhooks.destinations.files import opened
 from offhook.webhooks.endpoint_settings import EndpointSettings
-from offhook.webhooks.rendering import Rendering
+from offhook.webhooks.rendering import Rendered, Rendering
 from offhook.webhooks.schedule import Delivered, TryAgain
 
 
@@ -208,3 +209,41 @@ async def test_of_what_was_given_up_the_next_try_is_not_hurt(lines: FileStage) -
 
     assert told.outcome == Delivered()
     assert [one.event_id for one in await lines.found()] == [sent.webhook_id]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+async def test_a_write_that_was_given_up_puts_nobody_back_over_their_tombstone(
+    call: str, lines: FileStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = _hanging_once(call, monkeypatch)
+    sent = a_consignment(lines)
+    gave_up = await lines.destination.send(replace(sent, timeout_s=0.1))
+
+    tombstone = replace(sent.items[0], rendered=Rendered({}, b'{"event_id":"","data":{"erased":true}}'))
+    again = asyncio.create_task(lines.destination.send(replace(sent, items=[tombstone], n=1)))
+    await asyncio.wait({again}, timeout=0.2)  # it waits for a rename that has begun, and for nothing else
+    over.set()
+    told = await again
+    await asyncio.to_thread(_ended, lines.destination)
+
+    assert (gave_up.outcome, told.outcome) == (TryAgain("timeout"), Delivered())
+    assert [one.content for one in await lines.found()] == [tombstone.rendered.body]
+
+
+def _hanging_once(call: str, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """The first call of this name to the system comes back when the event is set."""
+    over, first, act = threading.Event(), iter([True]), getattr(os, call)
+
+    def hang(*args: Any) -> None:
+        if next(first, False):
+            over.wait(10)
+        act(*args)
+
+    monkeypatch.setattr(os, call, hang)
+    return over
+
+
+def _ended(destination: Any) -> None:
+    """Every thread has come to its end."""
+    for pool in destination._pools.values():
+        pool.shutdown(wait=True)

@@ -3,13 +3,15 @@
     <directory>/workspace=ws_…/environment=live/date=2026-11-22/hour=00/bat_….ndjson
 
 A file is written under a passing name, synced, and renamed, and its directory is synced: who lists the directory sees
-whole files only, and what was delivered outlives a power cut. A repeated consignment takes its own file's place.
+whole files only, and what was delivered outlives a power cut. A repeated consignment takes its own file's place; a write
+that was given up, since its mount hung, takes the place of nothing when the mount comes back.
 """
 
 import asyncio
 import errno
 import os
 import secrets
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ from offhook.webhooks.endpoint_settings import EndpointSettings
 
 _THREADS = 4
 _NOT_LISTED = "this directory is listed in OFFHOOK_FILE_DIRS no more, or a link leads out of it"
+_LOCKS = 64
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -56,6 +59,7 @@ class Files:
         """`roots` are the directories in and below which files may be written."""
         # A mount that hangs holds its own threads, and nobody else's.
         self._pools = {root: ThreadPoolExecutor(_THREADS, thread_name_prefix="files") for root in roots}
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def check(self, url: str, settings: EndpointSettings, credentials: Credentials) -> Fault | None:
         """Of the operator: the directory. Of the owner: the URL, and no credentials, which a file has no use for."""
@@ -79,10 +83,10 @@ class Files:
         root = self._listed(place.directory)
         if root is None:
             return try_again("directory_not_listed", _NOT_LISTED, clock.timing_ms)
-        write = partial(_write, root, place, consignment)
+        given_up = threading.Event()
+        write = partial(self._write, root, place, consignment, given_up)
         try:
             async with asyncio.timeout(consignment.timeout_s):
-                # Whoever gives up on the thread leaves it to write the very bytes that the next try would.
                 await asyncio.get_running_loop().run_in_executor(self._pools[root], write)
         except TimeoutError:
             return try_again("timeout", "the file was not written in time", clock.timing_ms)
@@ -90,12 +94,33 @@ class Files:
             return try_again("directory_not_listed", _NOT_LISTED, clock.timing_ms)
         except OSError as failure:
             return _told(failure, clock)
+        finally:
+            given_up.set()  # the thread may live on
         return delivered(clock.timing_ms)
 
     async def close(self) -> None:
         """Let go of the threads; one that hangs ends when its disk does."""
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _write(self, root: Path, place: Place, consignment: Consignment, given_up: threading.Event) -> None:
+        if not place.directory.resolve().is_relative_to(root.resolve()):
+            raise _LeadsOut
+        path, content = _path(place, consignment), content_of(consignment, place.form)
+        _make_directories(root, path.parent)
+        passing = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        try:
+            _write_through(passing, content)
+            # The next try may have other bytes: a tombstone, when the person was erased since. Whoever was given up
+            # before here leaves its file to that try; whoever is at it, is waited for by that try.
+            with self._locks[hash(path) % _LOCKS]:
+                if given_up.is_set():
+                    raise _GivenUp
+                os.replace(passing, path)
+        except BaseException:
+            passing.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
 
     def _listed(self, directory: Path) -> Path | None:
         """The listed directory that holds this one by its name; where links lead, a thread finds out."""
@@ -104,6 +129,10 @@ class Files:
 
 class _LeadsOut(Exception):
     """A link leads out of the listed directory."""
+
+
+class _GivenUp(Exception):
+    """Nobody waits for this write any more."""
 
 
 def opened(parts: Parts) -> Destination:
@@ -138,23 +167,13 @@ def _path(place: Place, consignment: Consignment) -> Path:
     return place.directory / own / name_of(consignment, place.form)
 
 
-def _write(root: Path, place: Place, consignment: Consignment) -> None:
-    if not place.directory.resolve().is_relative_to(root.resolve()):
-        raise _LeadsOut
-    path, content = _path(place, consignment), content_of(consignment, place.form)
-    _make_directories(root, path.parent)
-    passing = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        file = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
-        with open(file, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(file)
-        os.replace(passing, path)
-    except BaseException:
-        passing.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+def _write_through(path: Path, content: bytes) -> None:
+    """A new file with that content, which would outlive a power cut under this name once its directory is synced."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+    with open(file, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(file)
 
 
 def _make_directories(root: Path, wanted: Path) -> None:
