@@ -195,7 +195,9 @@ async def test_dead_letters_are_sought_among_a_bounded_number(
 
 @pytest.mark.usefixtures("full")
 @pytest.mark.parametrize(
-    ("query", "count"), [("type=call.*", MANY // 500 - 1), (f"endpoint={ids.show('whe', BROKEN)}", MANY - DELIVERED)]
+    ("query", "count"),
+    [("type=call.*", MANY // 500 - 1), (f"endpoint={ids.show('whe', BROKEN)}", MANY - DELIVERED)],
+    ids=["of a type", "of an endpoint"],
 )
 async def test_page_by_page_every_dead_letter_is_found_once(api: Any, query: str, count: int) -> None:
     pages = [(await api.get(f"/v1/dead-letters?{query}&limit=900")).json]
