@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -40,10 +40,14 @@ Owns = Callable[[UUID], bool]
 
 
 class Carried(NamedTuple):
-    """What came of a request: a result for each of its parcels; `asked` is how long the receiver asked to be left alone."""
+    """What came of a request: a result for each of its parcels; `asked` is how long the receiver asked to be left alone.
+
+    `sent_at`, by `perf_counter`: when the request began; None when none was made.
+    """
 
     results: Sequence[Result]
     asked: timedelta = timedelta()
+    sent_at: float | None = None
 
 
 class Post:
@@ -137,10 +141,12 @@ class Post:
         proof = token.headers if token else endpoint.proof
         erased = {p for parcel in parcels if (p := parcel.message.person) and self._vault.was_shredded(p)}
         said = letter.write(endpoint, parcels, wall, proof=proof, erased=erased)
-        told = await self._destinations.of(endpoint.url).send(self._consignment(parcels, endpoint, said))
+        consignment, sent_at = self._consignment(parcels, endpoint, said), perf_counter()
+        told = await self._destinations.of(endpoint.url).send(consignment)
         if token and told.status_code == 401:
             self._tokens.forget(endpoint.id, token)
-        return self._judged(parcels, endpoint, said, told, wall, renewed=token is not None)
+        results, asked = self._judged(parcels, endpoint, said, told, wall, renewed=token is not None)
+        return Carried(results, asked, sent_at)
 
     def _consignment(self, parcels: Sequence[Parcel], endpoint: Endpoint, said: Letter) -> Consignment:
         first = parcels[0]
@@ -179,7 +185,7 @@ class Post:
         wall: datetime,
         *,
         renewed: bool,
-    ) -> Carried:
+    ) -> tuple[list[Result], timedelta]:
         """`renewed`: a 401 means that the token was over, and the next try bears another.
 
         The members of a batch share their history and so their outcome, one roll of the dice included: they stay together.
@@ -193,7 +199,7 @@ class Post:
         else:
             outcome = self._outcome(tried[0], endpoint, verdict)
         results = [Result(one.parcel, outcome, one, told.disables) for one in tried]
-        return Carried(results, verdict.retry_after if isinstance(verdict, TryAgain) else timedelta())
+        return results, verdict.retry_after if isinstance(verdict, TryAgain) else timedelta()
 
     def _outcome(self, tried: Try, endpoint: Endpoint, verdict: Delivered | TryAgain | Refused) -> Outcome:
         match verdict:

@@ -260,7 +260,6 @@ class Sender:
         """Carry this load, then whichever's turn it is, until nothing may be sent."""
         while load:
             parcels, since = load
-            self.on_sent((time.perf_counter() - since) * 1000)
             try:
                 carried = await self._post.carry(parcels)
             except Exception as failure:
@@ -269,6 +268,8 @@ class Sender:
                 self._queues.answered(parcels[0].endpoint, quickly=False)
                 self._forget([Result(parcel, Left()) for parcel in parcels])
             else:
+                if carried.sent_at is not None:
+                    self.on_sent((carried.sent_at - since) * 1000)
                 self._learn(carried.results[0], carried.asked)
                 for result in carried.results:
                     self._recorder.take(result)
