@@ -2,15 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from datetime import timedelta
-from random import Random
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.webhooks.conftest import Received, Receiver, Room, Says, a_fact
 
 from offhook import ids
@@ -205,51 +205,97 @@ async def test_an_endpoint_that_wants_no_order_any_more_gets_what_waited(
     assert [sequence for _, sequence in told(receiver)] == [1, 2]
 
 
-async def change(room: Room, endpoint: UUID, **settings: Any) -> None:
-    sent = EndpointChange.model_validate(settings)
-    await room.do(room.webhooks.endpoints.change, endpoint, sent, frozenset(settings), None)
+async def change(room: Room, endpoint: UUID, **wanted: Any) -> None:
+    sent = EndpointChange.model_validate(wanted)
+    await room.do(room.webhooks.endpoints.change, endpoint, sent, frozenset(wanted), None)
 
 
-@pytest.mark.parametrize("seed", range(6))
-async def test_whatever_happens_a_later_event_never_comes_before_an_earlier_one_unless_it_says_so(
-    room: Room, worker: Room, receiver: Receiver, clock: Any, seed: int
-) -> None:
-    dice = Random(seed)
-    answers = dice.choices([200, 500, 400], [4, 3, 1], k=60)
-    receiver.says = [*map(Says, answers), Says(200)]
-    retry = {"gaps_s": [0, 30, 90], "tries": 3, "final_statuses": [400]}
-    await room.endpoint(receiver.url, retry=retry, **ORDERED)
-    subjects, processes = [ids.new() for _ in range(4)], [room, worker]
-    acts: list[Callable[[], Awaitable[Any]]] = [
-        lambda: happens_to(dice.choice(processes), *dice.choices(subjects, k=3)),
-        lambda: dice.choice(processes).drain(),
-        lambda: clock.forward(timedelta(seconds=dice.choice([5, 40, 70]))),
-        lambda: is_dead(room),
-        lambda: asyncio.gather(room.drain(), worker.drain()),
-    ]
+@dataclass
+class Act:
+    """What came of something that happened: what was received, as the environment's time was `until` at most."""
 
-    for _ in range(25):
-        await dice.choice(acts)()
-    await is_dead(room)
-    while due := await room.next_due():
-        await clock.to(due)
-        await worker.drain()
-
-    assert comes_in_order(receiver.received, answers)
+    received: list[Received]
+    until: datetime
 
 
-def comes_in_order(received: list[Received], answers: list[int]) -> bool:
-    """Whether each came after all earlier ones of its subject had ended, or says that it did not."""
-    answered: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for n, one in enumerate(received):
-        body = orjson.loads(one.body)
-        subject, sequence = body["subject"]["id"], body["sequence"]
-        earlier = [answered[subject, before] for before in range(1, sequence)]
-        if "offhook-out-of-order" not in one.headers and not all(map(has_ended, earlier)):
-            return False
-        answered[subject, sequence].append(answers[n] if n < len(answers) else 200)
-    return True
+class Story:
+    """A new endpoint that wants order, and whatever happens to it and to two processes. Time is the environment's."""
+
+    def __init__(self, processes: list[Room], receiver: Receiver, clock: Any, answers: list[int]) -> None:
+        self.room, self.processes, self.receiver, self.clock = processes[0], processes, receiver, clock
+        receiver.says = [*map(Says, answers), Says(200)]
+        self.answers = [*answers]
+        self.subjects = [ids.new() for _ in range(3)]
+        self.born: dict[str, list[datetime]] = defaultdict(list)
+        self.acts: list[Act] = []
+
+    async def now(self) -> datetime:
+        async with self.room.database.transaction(self.room.tenant) as tx:
+            return tx.now
+
+    async def goes_on(self, what: str, n: int) -> None:
+        before, process = len(self.receiver.received), self.processes[n % 2]
+        match what:
+            case "born":
+                for subject in (self.subjects[n % 3], self.subjects[n % 2]):
+                    self.born[ids.show("lead", subject)].append(await self.now())
+                    await happens_to(process, subject)
+            case "sent":
+                await process.drain()
+            case "sent by both":
+                await asyncio.gather(*(one.drain() for one in self.processes))
+            case "later":
+                await self.clock.forward(timedelta(seconds=[5, 40, 70][n % 3]))
+            case _:
+                await is_dead(self.room)
+        self.acts.append(Act(self.receiver.received[before:], await self.now()))
+
+    async def ends(self) -> None:
+        await self.goes_on("dead", 0)
+        while due := await self.room.next_due():
+            await self.clock.to(due)
+            await self.goes_on("sent", 1)
+
+    def is_in_order(self) -> None:
+        """Each came after all earlier ones of its subject had ended; or says that it did not, and had waited its time."""
+        said: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for act in self.acts:
+            ended = {one for one, answers in said.items() if has_ended(answers)}
+            for one in act.received:
+                body = orjson.loads(one.body)
+                subject, sequence = body["subject"]["id"], body["sequence"]
+                earlier = [(subject, before) for before in range(1, sequence)]
+                if "offhook-out-of-order" in one.headers:
+                    assert not ended.issuperset(earlier), "none was open when it was claimed"
+                    assert act.until - self.born[subject][sequence - 1] >= timedelta(seconds=60)
+                else:
+                    assert all(has_ended(said[before]) for before in earlier)
+                said[subject, sequence].append(self.answers.pop(0) if self.answers else 200)
 
 
 def has_ended(answers: list[int]) -> bool:
     return 200 in answers or 400 in answers or len(answers) >= 3
+
+
+HAPPENINGS = st.lists(
+    st.tuples(st.sampled_from(["born", "born", "sent", "sent", "sent by both", "later", "dead"]), st.integers(0, 5)),
+    max_size=20,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[*HealthCheck])
+@given(HAPPENINGS, st.lists(st.sampled_from([200, 200, 500, 500, 400]), max_size=40))
+async def test_whatever_happens_a_later_event_never_comes_before_an_earlier_one_unless_it_says_so(
+    room: Room, worker: Room, receiver: Receiver, clock: Any, happenings: list[tuple[str, int]], answers: list[int]
+) -> None:
+    receiver.received.clear()
+    story = Story([room, worker], receiver, clock, answers)
+    retry = {"gaps_s": [0, 30, 90], "tries": 3, "final_statuses": [400]}
+    told_of = await room.endpoint(receiver.url, retry=retry, **ORDERED)
+
+    for what, n in happenings:
+        await story.goes_on(what, n)
+    await story.ends()
+    await room.do(room.webhooks.endpoints.delete, told_of.id)
+
+    story.is_in_order()
