@@ -125,7 +125,13 @@ class House:
         self.log.react(reactions(self))
         self.runner = Runner(self.database, self.wakeups, self._handlers())
         self.clock = VirtualClock(self.database, [self.runner, self.dispatcher, self.webhooks.sender])
-        purges = [purge_idempotency, self.calls.forget_reports, purge_postbacks, self.webhooks.purge_figures]
+        purges = [
+            purge_idempotency,
+            self.calls.forget_reports,
+            purge_postbacks,
+            self.webhooks.purge_figures,
+            self.webhooks.purge_incidents,
+        ]
         self.upkeep = Upkeep(self.database, purges, [self.imports.forget_abandoned])
         self._loops: list[asyncio.Task[None]] = []
         self.authenticator = access.Authenticator(self.database, self.wakeups)

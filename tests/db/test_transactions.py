@@ -35,6 +35,7 @@ ENGINE_WRITES = {
     "idempotency": {"delete"},
     "report_seen": {"delete"},
     "postback": {"delete"},
+    "incident": {"delete"},
 }
 """All that the loops may change; everything else they may look at, at most."""
 EVEN_A_LONG_LIFE_LEAVES_EMPTY = {

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -15,6 +16,8 @@ from offhook.errors import Conflict
 from offhook.jobs.outcome import Done, RetryAt
 from offhook.outbound.mail import MailServer, NotSent, Sent
 from offhook.webhooks.alert_wire import AlertChange
+from offhook.webhooks.incident_store import Seen
+from offhook.webhooks.incidents import begin
 
 
 @pytest.fixture
@@ -148,6 +151,67 @@ async def test_whoever_was_told_is_told_when_it_is_over(on_call: OnCall, receive
 
     assert "is well again" in on_call.inbox.letters[-1].content.decode()
     assert (await on_call.shown(alert))["open"] == []
+
+
+async def purged(room: Room) -> int:
+    """How many troubles are forgotten by now."""
+    async with room.database.engine() as tx:
+        return await room.webhooks.purge_incidents(tx)
+
+
+async def has_dead_letters(room: Room, receiver: Receiver) -> UUID:
+    receiver.says = [Says(500)]
+    told = await room.endpoint(receiver.url, retry={"tries": 1})
+    await room.happens()
+    await room.drain()
+    return told.id
+
+
+async def test_dead_letters_are_over_after_an_hour_without_and_what_fails_still_fails_then(
+    on_call: OnCall, receiver: Receiver, neighbour: Receiver, clock: Any
+) -> None:
+    alert = await on_call.alert(MAIL)
+    await fails(on_call.room, receiver)
+    await has_dead_letters(on_call.room, neighbour)
+    before = (await on_call.shown(alert))["open"]
+
+    await clock.forward(timedelta(hours=1))
+
+    assert sorted(one["about"] for one in before) == ["dead_letters", "failing"]
+    assert [one["about"] for one in (await on_call.shown(alert))["open"]] == ["failing"]
+
+
+async def test_a_deleted_endpoint_takes_its_troubles_along(on_call: OnCall, receiver: Receiver) -> None:
+    alert = await on_call.alert(MAIL)
+    endpoint = await fails(on_call.room, receiver)
+
+    await on_call.room.do(on_call.room.webhooks.endpoints.delete, endpoint)
+
+    assert (await on_call.shown(alert))["open"] == []
+    assert await on_call.run() == Done()
+    assert on_call.inbox.letters == []
+
+
+async def test_what_is_over_for_thirty_days_is_forgotten_and_what_is_open_never(
+    on_call: OnCall, receiver: Receiver, neighbour: Receiver, clock: Any
+) -> None:
+    failing = await fails(on_call.room, receiver)
+    await has_dead_letters(on_call.room, neighbour)
+
+    await clock.forward(timedelta(days=30))
+    assert await purged(on_call.room) == 0
+
+    await clock.forward(timedelta(hours=1))
+    assert (await purged(on_call.room), await purged(on_call.room)) == (1, 0)
+    assert await on_call.room.row("select endpoint_id, about from incident") == (failing, "failing")
+
+
+async def test_what_is_left_of_an_endpoint_that_is_gone_is_forgotten(on_call: OnCall, receiver: Receiver) -> None:
+    there = await on_call.room.endpoint(receiver.url)
+    await on_call.room.do(begin, [Seen(one, "lagging", 1, "late_by_301_s") for one in (there.id, ids.new())])
+
+    assert (await purged(on_call.room), await purged(on_call.room)) == (1, 0)
+    assert await on_call.room.row("select endpoint_id from incident") == (there.id,)
 
 
 async def test_what_cannot_be_told_stands_at_the_alert_and_is_tried_again(

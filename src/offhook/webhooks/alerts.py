@@ -11,7 +11,7 @@ from offhook.errors import Conflict, Fault, Invalid, NotFound, Stale
 from offhook.http import Page
 from offhook.http.resources import Ref, ref_of
 from offhook.privacy import Vault
-from offhook.webhooks import alert_store, alert_targets, incident_store
+from offhook.webhooks import alert_store, alert_targets, incidents
 from offhook.webhooks.alert_store import AlertRow
 from offhook.webhooks.alert_wire import AlertChange, AlertIn, ToEmail, ToEndpoint, ToSlack, alert_shown
 from offhook.webhooks.endpoints import Endpoints
@@ -77,8 +77,8 @@ class Alerts:
         start = page.start(UUID)
         rows = await alert_store.page(tx, start[0] if start else None, page.most)
         named = {endpoint for row in rows for endpoint in row.endpoints or ()}
-        of_named = await incident_store.open_ones(tx, list(named)) if named else []
-        of_any = await incident_store.open_ones(tx) if any(row.endpoints is None for row in rows) else []
+        of_named = await incidents.open_ones(tx, list(named)) if named else []
+        of_any = await incidents.open_ones(tx) if any(row.endpoints is None for row in rows) else []
         return [self._told(row, of_any if row.endpoints is None else of_named) for row in rows]
 
     async def change(self, tx: Tx, ref: Ref, body: AlertChange, sent: frozenset[str], expected: int | None) -> Shown:
@@ -105,13 +105,13 @@ class Alerts:
         await alert_store.delete(tx, (await self._row(tx, ref)).id)
 
     async def _shown(self, tx: Tx, row: AlertRow) -> Shown:
-        return self._told(row, await incident_store.open_ones(tx, row.endpoints))
+        return self._told(row, await incidents.open_ones(tx, row.endpoints))
 
-    def _told(self, row: AlertRow, incidents: Sequence[Incident]) -> Shown:
+    def _told(self, row: AlertRow, open_ones: Sequence[Incident]) -> Shown:
         to = {"type": row.target_type, **alert_targets.opened(self._vault, row)}
         if "url" in to:
             to["url"] = _MASKED
-        return alert_shown(row, to, incidents)
+        return alert_shown(row, to, open_ones)
 
     async def _sealed(self, tx: Tx, id: UUID, to: ToEmail | ToSlack | ToEndpoint) -> bytes:
         told = to.model_dump(exclude={"type"})

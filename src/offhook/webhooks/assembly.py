@@ -14,7 +14,7 @@ from offhook.outbound import Outbound
 from offhook.outbound.mail import MailServer
 from offhook.privacy import Vault
 from offhook.settings import Settings
-from offhook.webhooks import aggregates_store, counts, deliveries_http, http, replays, replays_http
+from offhook.webhooks import aggregates_store, counts, deliveries_http, http, incidents, replays, replays_http
 from offhook.webhooks.aggregates import Aggregates
 from offhook.webhooks.alerting import Alerting
 from offhook.webhooks.alerts import Alerts
@@ -125,6 +125,10 @@ class Webhooks:
     async def purge_figures(self, tx: EngineTx) -> int:
         """Forget some figures that nobody may ask for any more; how many rows that was, 0 when none is left."""
         return await aggregates_store.purge(tx)
+
+    async def purge_incidents(self, tx: EngineTx) -> int:
+        """Forget the troubles that have long been over; how many that was, 0 when none is left."""
+        return await incidents.purge(tx)
 
     async def close(self) -> None:
         """Write what is only in memory, and end the requests for tokens. To be called when the sender has stopped."""

@@ -86,15 +86,37 @@ async def since(tx: Tx, after: datetime) -> list[Incident]:
     return [Incident(*row) for row in rows]
 
 
-async def open_ones(tx: Tx, endpoints: Sequence[UUID] | None = None) -> list[Incident]:
-    """What is wrong now: all of it with these endpoints, or a thousand troubles of whichever."""
+async def open_ones(tx: Tx, endpoints: Sequence[UUID] | None = None, *, quiet: timedelta) -> list[Incident]:
+    """What is wrong now: all of it with these endpoints, or a thousand troubles of whichever.
+
+    Dead letters are for so long after the latest.
+    """
     which, most = ("", " limit 1000") if endpoints is None else (" and endpoint_id = any(%(endpoints)b::uuid[])", "")
     rows = await tx.rows(
         f"select {_COLUMNS} from incident where workspace_id = %(ws)s and environment = %(env)s and over_at is null{which}"
-        f" order by endpoint_id, about{most}",
-        {**tx.keys, "endpoints": list(endpoints or ())},
+        f" and (about <> 'dead_letters' or latest_at > %(now)s - %(quiet)s) order by endpoint_id, about{most}",
+        {**tx.keys, "endpoints": list(endpoints or ()), "now": tx.now, "quiet": quiet},
     )
     return [Incident(*row) for row in rows]
+
+
+async def drop(tx: Tx, endpoints: Sequence[UUID]) -> None:
+    """Nothing was ever wrong with these."""
+    await tx.run(
+        "delete from incident where workspace_id = %(ws)s and environment = %(env)s and endpoint_id = any(%(endpoints)b::uuid[])",
+        {**tx.keys, "endpoints": list(endpoints)},
+    )
+
+
+async def purge(tx: EngineTx, *, quiet: timedelta, kept: timedelta) -> int:
+    """Delete what is over for `kept`, by the clock of each environment, and what is left of endpoints that are gone; how many."""
+    return await tx.count(
+        # All at once, for an endpoint has four at most; and each is looked at again if somebody changes it meanwhile.
+        "delete from incident i using environment v where v.workspace_id = i.workspace_id and v.environment = i.environment and ("
+        " coalesce(i.over_at, case when i.about = 'dead_letters' then i.latest_at + %(quiet)s end) <= %(wall)s + v.clock_offset - %(kept)s"
+        " or not exists (select from endpoint e where e.workspace_id = i.workspace_id and e.environment = i.environment and e.id = i.endpoint_id))",
+        {"wall": tx.wall, "quiet": quiet, "kept": kept},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Endpoints in trouble: when it began, how often since, and when it was over. Told once when it begins, as an event.
 
-    a fact about the endpoint ──opens──▶ open ──the endpoint is active again, or nothing for an hour──▶ over
+    a fact about the endpoint ──opens──▶ open ──the endpoint is active again──▶ over ──30 days──▶ forgotten
+                                               ──no dead letter for an hour──▶
 
-Whoever wants to be woken is told by `alerting`, grouped and not too often.
+Only dead letters are over by silence: what failed or was disabled an hour ago does so still, though nothing new is told
+of it. An endpoint that is deleted takes its troubles along. Whoever wants to be woken is told by `alerting`, grouped and not too often.
 """
 
 from collections import Counter
@@ -11,22 +13,26 @@ from datetime import timedelta
 from uuid import UUID
 
 from offhook import jobs
-from offhook.db import Tx
+from offhook.db import EngineTx, Tx
 from offhook.events import Fact
 from offhook.events.catalogue.webhooks import (
     WebhookDeadLettered,
     WebhookDeliveryAlert,
+    WebhookEndpointDeleted,
     WebhookEndpointDisabled,
     WebhookEndpointEnabled,
     WebhookEndpointUpdated,
 )
 from offhook.webhooks import incident_store
-from offhook.webhooks.incident_store import About, Seen
+from offhook.webhooks.incident_store import About, Incident, Seen
 
 KIND = "webhooks.alert"
 GROUPED = timedelta(seconds=30)
 """How long what goes wrong together is gathered before anybody is woken."""
 QUIET = timedelta(hours=1)
+"""How long after the latest of its dead letters an endpoint is in trouble for them."""
+KEPT = timedelta(days=30)
+"""How long what is over is remembered."""
 
 
 async def notice(tx: Tx, facts: Sequence[Fact]) -> Sequence[Fact]:
@@ -34,7 +40,9 @@ async def notice(tx: Tx, facts: Sequence[Fact]) -> Sequence[Fact]:
     over = [fact.subject_id for fact in facts if _is_well(fact)]
     if over:
         await end(tx, over, ("failing", "disabled", "lagging"))
-    return await begin(tx, _seen(facts))
+    if gone := {fact.subject_id for fact in facts if isinstance(fact, WebhookEndpointDeleted)}:
+        await incident_store.drop(tx, list(gone))
+    return await begin(tx, [one for one in _seen(facts) if one.endpoint not in gone])
 
 
 async def begin(tx: Tx, seen: Sequence[Seen]) -> list[Fact]:
@@ -55,6 +63,16 @@ async def end(tx: Tx, endpoints: Sequence[UUID], abouts: Sequence[About]) -> Non
     """These troubles of these endpoints are over; whoever was told of them is told of that too."""
     if await incident_store.end(tx, endpoints, abouts):
         await jobs.enqueue(tx, KIND, {}, key="tenant", run_at=tx.now + GROUPED)
+
+
+async def open_ones(tx: Tx, endpoints: Sequence[UUID] | None = None) -> list[Incident]:
+    """What is wrong now: all of it with these endpoints, or a thousand troubles of whichever."""
+    return await incident_store.open_ones(tx, endpoints, quiet=QUIET)
+
+
+async def purge(tx: EngineTx) -> int:
+    """Forget what is over for 30 days, and what is left of endpoints that are gone; how many troubles that was."""
+    return await incident_store.purge(tx, quiet=QUIET, kept=KEPT)
 
 
 def _seen(facts: Sequence[Fact]) -> list[Seen]:

@@ -930,7 +930,7 @@ grant update on endpoint to offhook_engine;
 grant delete on given_up to offhook_engine;
 grant insert on dead_letter to offhook_engine;
 grant select, insert, update, delete on rate_bucket to offhook_engine;
-grant delete on idempotency, report_seen, postback to offhook_engine;
+grant delete on idempotency, report_seen, postback, incident to offhook_engine;
 
 alter table workspace enable row level security;
 alter table workspace force row level security;
