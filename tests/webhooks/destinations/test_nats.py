@@ -92,6 +92,20 @@ async def test_the_same_event_for_another_endpoint_is_another_message(stage: Nat
     assert len(await stage.found()) == 2
 
 
+@pytest.mark.parametrize("count", [1, 3], ids=["single", "batch"])
+async def test_a_tombstone_is_no_repetition_of_its_event_and_is_kept_once(count: int, stage: NatsStage) -> None:
+    sent = a_consignment(stage, count)
+    erased = [
+        replace(sent, letter=replace(sent.letter, body=bytes([n]), buried=[item.delivery for item in sent.items[:n]]))
+        for n in range(1, count + 1)
+    ]
+
+    for one in (sent, *erased, *erased):
+        assert (await stage.destination.send(one)).outcome == Delivered()
+
+    assert len(await stage.found()) == 1 + len(erased)
+
+
 async def test_a_batch_that_was_bound_for_another_url_goes_whole(stage: NatsStage) -> None:
     sent = a_consignment(stage, 3)
 

@@ -2,7 +2,8 @@
 
 A message is the body and the headers that an HTTP receiver would get, so that its reader can verify the signature, and
 `Nats-Msg-Id`: within the stream's window (two minutes unless set) a repeated one is kept once. It counts as delivered
-when the stream has confirmed it. A batch that was bound for another URL before goes whole, on `prefix.batch`.
+when the stream has confirmed it. A batch that was bound for another URL before goes whole, on `prefix.batch`. A tombstone
+has an id of its own, or the stream would take it for the event that it already keeps.
 """
 
 import re
@@ -146,6 +147,8 @@ def _topic(consignment: Consignment) -> str:
 
 def _headers(consignment: Consignment) -> dict[str, str]:
     unique = consignment.webhook_id if consignment.is_batch else ids.show("dlv", consignment.items[0].delivery)
+    if buried := len(consignment.letter.buried):
+        unique = f"{unique}:erased:{buried}"  # of a batch ever more of the persons may be gone, never fewer
     # A header of two lines would be two headers, and blanks at the ends are not kept.
     kept = {name: " ".join(value.split()) for name, value in consignment.headers_to_keep.items()}
     return {**kept, "Nats-Msg-Id": unique}
