@@ -68,9 +68,9 @@ def shape(event: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_an_unknown_type_is_answered_with_the_one_meant(stage: Stage) -> None:
-    refusal = await stage.post(PATH, {"type": "call.endd"}, 404)
+    refusal = await stage.post(PATH, {"type": "call.endd"}, 422)
 
-    assert refusal["code"] == "no_such_event_type"
+    assert (refusal["code"], refusal["param"]) == ("unknown_event_type", "type")
     assert "Did you mean call.ended?" in refusal["detail"]
 
 

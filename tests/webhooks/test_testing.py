@@ -104,3 +104,14 @@ async def test_who_asks_again_by_the_same_key_is_told_what_became_of_it_and_noth
 
     assert first.json == again.json
     assert (again.json["status"], len(receiver.received)) == ("delivered", 1)
+
+
+async def test_a_test_of_an_unknown_type_is_refused_with_the_one_meant(
+    room: Room, api: Client, receiver: Receiver
+) -> None:
+    told = await room.endpoint(receiver.url)
+
+    refused = await api.post(f"{PATH}/{told.shown['id']}/test", {"type": "call.endd"})
+
+    assert (refused.status, refused.json["code"], refused.json["param"]) == (422, "unknown_event_type", "type")
+    assert "Did you mean call.ended?" in refused.json["detail"]

@@ -171,7 +171,10 @@ def _add_samples(api: APIRouter, door: Door, log: Log) -> None:
         _must_be_sandbox(who)
 
         async def act(tx: Tx) -> Answer:
-            sample = sample_of(wish.type, tx.now)
+            try:
+                sample = sample_of(wish.type, tx.now)
+            except NotFound as unknown:  # the path is there; what its body says is wrong
+                raise Invalid([Fault("type", "unknown_event_type", unknown.detail)]) from None
             (made,) = await log.append(tx, [sample], born=[sample.subject_id])
             see = f"/v1/events/{made.shown_id}"
             shown = {"object": "sample", "event_id": made.shown_id, "see": see, "event": orjson.loads(made.body)}

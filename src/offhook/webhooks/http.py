@@ -12,6 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from offhook import ids
 from offhook.db import Tx
+from offhook.errors import Fault, Invalid, NotFound
+from offhook.events.types import fact_of
 from offhook.http import Answer, Caller, Door, caller
 from offhook.http.resources import Ref, ref_of, resource_router, take_turn
 from offhook.webhooks import delivery_store
@@ -113,7 +115,7 @@ def _add_test(api: APIRouter, door: Door, endpoints: Endpoints, watch: Watch | N
         ref: str, request: Request, body: TestIn | None = None, who: Caller = caller("webhooks:write")
     ) -> Response:
         """Answers with the delivery when its result is in, at the latest after the longest time-out of a request."""
-        type = (body or TestIn()).type
+        type = _known((body or TestIn()).type)
         watched: list[asyncio.Future[None]] = []
 
         async def work(tx: Tx) -> Answer:
@@ -162,6 +164,14 @@ def _add_stats(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
 
     api.get("/stats", name="Figures of a webhook endpoint")(answer)
     api.post("/stats", include_in_schema=False)(answer)
+
+
+def _known(type: str) -> str:
+    """The event type. Raises Invalid: the path is there, what its body says is wrong."""
+    try:
+        return fact_of(type).type
+    except NotFound as unknown:
+        raise Invalid([Fault("type", "unknown_event_type", unknown.detail)]) from None
 
 
 def _endpoint(text: str) -> Ref:
