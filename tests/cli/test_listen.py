@@ -134,7 +134,7 @@ def test_on_a_terminal_it_is_a_line_for_each_event_with_what_its_target_said(hou
         ("--forward-to", "ftp://localhost/hooks", "--forward-to: Nothing can be sent there"),
         ("--forward-to", "http://169.254.169.254/", "--forward-to: Nothing can be sent there"),
         ("--secret", "whsec_c2hvcnQ=", "--secret: This is none: a secret holds 24 to 64 bytes"),
-        ("--events", "call.endd", "type: No event type answers to this. Did you mean call.ended?"),
+        ("--events", "call.endd", "type: No event type answers to this. Did you mean call.ended"),
         ("--url", "nonsense", "--url: This is not a URL"),
         ("--api-key", "ofk_test_nobody", "The key is not accepted there"),
         ("--url", "http://127.0.0.1:1", "Offhook does not answer at http://127.0.0.1:1. Start it"),

@@ -59,6 +59,7 @@ PAST_THE_FRONT_DOOR = {
     ("upkeep", "events.store"),
     ("wiring", "http.idempotency"),
     ("webhooks", "events.envelope"),
+    ("webhooks", "events.globs"),
     ("webhooks", "events.hearing"),
     ("webhooks", "events.store"),
     ("webhooks", "events.tombstone"),

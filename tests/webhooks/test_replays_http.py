@@ -104,7 +104,8 @@ async def test_open_deliveries_are_cancelled_and_the_cancellation_is_no_replay(
     [
         ({"filter": {"status": "delivered"}}, "filter.endpoint"),
         ({"filter": {"status": "pending"}}, "filter.status"),
-        ({"filter": {"status": "dead", "type": "leed.accepted"}}, "type"),
+        ({"filter": {"status": "dead", "type": "leed.accepted"}}, "filter.type"),
+        ({"filter": {"status": "dead", "type": "leed.*"}}, "filter.type"),
         ({"filter": {}, "rate_per_s": 0}, "rate_per_s"),
         ({"filter": {"endpoint": "ext:crm", "from": LONG_AGO, "status": "dead"}, "missing": True}, "filter.status"),
     ],
@@ -113,6 +114,14 @@ async def test_a_wrong_filter_is_told_by_name(api: Any, body: dict[str, Any], pa
     refused = await api.post("/v1/replays", body)
 
     assert (refused.status, refused.json["param"]) == (422, param)
+
+
+@pytest.mark.parametrize("path", ["/v1/deliveries", "/v1/dead-letters"])
+async def test_a_glob_that_no_type_answers_to_is_refused_with_what_was_meant(api: Any, path: str) -> None:
+    refused = await api.get(f"{path}?type=leads.*")
+
+    assert (refused.status, refused.json["code"], refused.json["param"]) == (422, "unknown_event_type", "type")
+    assert "Did you mean lead." in refused.json["detail"]
 
 
 async def test_dead_letters_say_why_and_are_found_by_it(api: Any, room: Room, receiver: Receiver) -> None:

@@ -150,7 +150,7 @@ def _add_types(api: APIRouter) -> None:
 
 def _check(globs: Sequence[str]) -> None:
     for glob in globs:
-        types.check_glob(glob)
+        types.check_glob(glob, "type")
 
 
 async def _listed(

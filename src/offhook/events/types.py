@@ -13,8 +13,8 @@ from uuid import UUID
 from pydantic import TypeAdapter, create_model
 
 from offhook import ids
-from offhook.errors import Fault, Invalid, NotFound
-from offhook.events import catalogue
+from offhook.errors import Invalid, NotFound
+from offhook.events import catalogue, globs
 from offhook.events.fact import SCHEMA_VERSION, Fact, data_fields
 
 _NULLABLE_OBJECT = {"type": ["object", "null"]}
@@ -39,11 +39,10 @@ def fact_of(name: str) -> type[Fact]:
     return found
 
 
-def check_glob(glob: str) -> None:
-    """Raises Invalid `unknown_event_type` when the glob has no star and is no event type."""
-    if "*" not in glob and glob not in every_type():
-        detail = f"No event type answers to this.{_did_you_mean(glob)}"
-        raise Invalid([Fault("type", "unknown_event_type", detail)])
+def check_glob(glob: str, param: str) -> None:
+    """Raises Invalid `unknown_event_type` when no event type answers to the glob that came in `param`."""
+    if (fault := globs.fault(glob, param, every_type())) is not None:
+        raise Invalid([fault])
 
 
 def shown_subject(subject_type: str, id: UUID) -> str:

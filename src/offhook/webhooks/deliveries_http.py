@@ -91,7 +91,7 @@ def _add_lists(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
 
         `from` and `to` bound when the event was recorded (in a sandbox: when it occurred), which `created_at` tells.
         """
-        check_glob(type)
+        check_glob(type, "type")
 
         async def read(tx: Tx) -> Answer:
             about = subject_id(subject, "subject") if subject is not None else None
@@ -116,7 +116,7 @@ def _add_dead(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
         page: Paged, asked: Annotated[DeadAsked, Depends()], who: Caller = caller("webhooks:read")
     ) -> Response:
         """The latest death first. A page may have few or none, and `has_more`, where few of very many match: go on."""
-        check_glob(asked.type)
+        check_glob(asked.type, "type")
 
         async def read(tx: Tx) -> Answer:
             wanted = Wanted(

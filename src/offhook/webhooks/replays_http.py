@@ -121,7 +121,7 @@ def _add_verbs(api: APIRouter, door: Door, replays: Replays, verb: Verb) -> None
 
 
 async def _wanted(tx: Tx, endpoints: Endpoints, asked: FilterIn, status: Ended | Open | None) -> Filter:
-    check_glob(asked.type)
+    check_glob(asked.type, "filter.type")
     # What an endpoint missed can be told only to one that is there; deliveries outlive theirs.
     if status is None and asked.endpoint is not None:
         endpoint: UUID | None = await endpoints.id_of(tx, ref_of(asked.endpoint, "whe"))
