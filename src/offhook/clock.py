@@ -1,4 +1,4 @@
-"""How an instant is written. Where time comes from is `Tx.now` and `Tx.wall`; nothing here asks a clock."""
+"""How an instant is written, and how long something took. Where time comes from is `Tx.now` and `Tx.wall`; nothing here asks a clock."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,6 +14,11 @@ def show(at: datetime) -> str:
 def _shown(at: datetime) -> str:
     """One instant stands in everything that a transaction writes and answers."""
     return at.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def show_ms(ms: float | None) -> float | None:
+    """How long something took, to the microsecond; None where nobody knows."""
+    return None if ms is None else round(ms, 3)
 
 
 def show_or_null(at: datetime | None) -> str | None:

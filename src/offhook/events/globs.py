@@ -10,6 +10,12 @@ from offhook.errors import Fault
 _GLOB = re.compile(r"[a-z_.*]{1,100}")
 
 
+def like(glob: str) -> str:
+    """The pattern of SQL's LIKE for a glob."""
+    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%")
+
+
 def fault(glob: str, param: str, types: Collection[str]) -> Fault | None:
     """What is wrong with a glob that none of these types answers to, naming those that were probably meant; else None."""
     if _GLOB.fullmatch(glob) and any(fnmatchcase(known, glob) for known in types):

@@ -55,11 +55,7 @@ class Asked:
             if self.after_sequence is not None:
                 raise Invalid([Fault("after_sequence", "needs_subject", "A sequence belongs to a subject; name it.")])
             return None
-        prefix: Any = self.subject.rpartition("_")[0]
-        try:
-            return ids.read(prefix, self.subject)
-        except ids.NotAnId:
-            raise Invalid([Fault("subject", "bad_id", "This is not an id, like lead_… or call_….")]) from None
+        return types.read_subject(self.subject, "subject")
 
     async def hearing(self, tx: Tx, hearing_of: HearingOf) -> Hearing:
         """What the named endpoint listens to, everything where none is named. Raises NotFound."""

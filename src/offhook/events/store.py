@@ -12,6 +12,7 @@ from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from offhook.db import EngineTx, Tx
+from offhook.events.globs import like
 from offhook.events.hearing import Hearing
 
 BEGINNING = (-1, 0, UUID(int=0))
@@ -53,7 +54,7 @@ class Wanted:
     hears: Hearing = Hearing()
 
     def params(self) -> dict[str, Any]:
-        return {"types": [_like(glob) for glob in self.types], **heard_params(self.hears)}
+        return {"types": [like(glob) for glob in self.types], **heard_params(self.hears)}
 
 
 HEARD: LiteralString = (
@@ -64,7 +65,7 @@ HEARD: LiteralString = (
 
 
 def heard_params(hearing: Hearing) -> dict[str, Any]:
-    return {"ear": hearing.endpoint, "heard": [_like(glob) for glob in hearing.globs]}
+    return {"ear": hearing.endpoint, "heard": [like(glob) for glob in hearing.globs]}
 
 
 LOOKED_AT = 2000
@@ -168,8 +169,3 @@ async def read_epoch(tx: EngineTx) -> int:
     row = await tx.row("select epoch from installation")
     assert row is not None
     return int(row[0])
-
-
-def _like(glob: str) -> str:
-    """The SQL pattern of a glob, in which only `*` means something."""
-    return glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")

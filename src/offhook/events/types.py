@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, create_model
 
 from offhook import ids
-from offhook.errors import Invalid, NotFound
+from offhook.errors import Fault, Invalid, NotFound
 from offhook.events import catalogue, globs
 from offhook.events.fact import SCHEMA_VERSION, Fact, data_fields
 
@@ -49,6 +49,15 @@ def shown_subject(subject_type: str, id: UUID) -> str:
     """The id of a subject as the world sees it."""
     prefix = _prefixes().get(subject_type)
     return ids.show(prefix, id) if prefix else str(id)
+
+
+def read_subject(text: str, param: str) -> UUID:
+    """The id of a subject as `shown_subject` shows it. Raises Invalid, naming the `param` that it came in."""
+    prefix: Any = text.rpartition("_")[0]
+    try:
+        return ids.read(prefix, text)
+    except ids.NotAnId:
+        raise Invalid([Fault(param, "bad_id", "This is not an id, like lead_… or call_….")]) from None
 
 
 def described(fact: type[Fact]) -> dict[str, Any]:

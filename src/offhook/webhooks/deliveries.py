@@ -96,7 +96,7 @@ class Deliveries:
             "at": clock.show(attempt.at),
             "status_code": attempt.status_code,
             "error": error,
-            "timing_ms": {name: _rounded(ms) for name, ms in zip(names, attempt.timing_ms, strict=True)},
+            "timing_ms": {name: clock.show_ms(ms) for name, ms in zip(names, attempt.timing_ms, strict=True)},
             "request_headers": self._request_headers(row, attempt),
             "batch_id": ids.show("bat", attempt.batch) if attempt.batch else None,
             "response_headers": dict(answered.headers) if answered else None,
@@ -145,7 +145,3 @@ def shown(row: DeliveryRow) -> Shown:
 def _heading(row: DeliveryRow, attempt: TryRow) -> Heading:
     shown_event, timestamp = ids.show("evt", row.event_id), int(attempt.written_at.timestamp())
     return Heading(shown_event, timestamp, row.id, attempt.n, attempt.replay, attempt.tombstone)
-
-
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 3)

@@ -12,16 +12,16 @@ from pydantic import StringConstraints
 from offhook import ids
 from offhook.db import Tx
 from offhook.errors import NotFound
-from offhook.events.types import check_glob
+from offhook.events.globs import like
+from offhook.events.types import check_glob, read_subject
 from offhook.http import Answer, Caller, Door, Page, caller, listed, page
 from offhook.http.resources import External, ref_of
 from offhook.http.wire import Instant
 from offhook.webhooks import delivery_store
 from offhook.webhooks.callers import actor_of
 from offhook.webhooks.deliveries import Deliveries, shown
-from offhook.webhooks.delivery_store import DeliveryRow, Looked, Status, Wanted, like
+from offhook.webhooks.delivery_store import DeliveryRow, Looked, Status, Wanted
 from offhook.webhooks.endpoints import Endpoints
-from offhook.webhooks.replay_filter import subject_id
 
 Paged = Annotated[Page, Depends(page)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$")] | None
@@ -94,7 +94,7 @@ def _add_lists(api: APIRouter, door: Door, endpoints: Endpoints) -> None:
         check_glob(type, "type")
 
         async def read(tx: Tx) -> Answer:
-            about = subject_id(subject, "subject") if subject is not None else None
+            about = read_subject(subject, "subject") if subject is not None else None
             wanted = Wanted(
                 await endpoint_id(tx, endpoints, endpoint),
                 status,

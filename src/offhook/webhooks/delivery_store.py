@@ -354,9 +354,3 @@ async def discard(tx: Tx, delivery: UUID) -> bool:
             {**tx.keys, "id": delivery},
         )
     )
-
-
-def like(glob: str) -> str:
-    """The pattern of LIKE for a glob whose star stands for any characters."""
-    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%")

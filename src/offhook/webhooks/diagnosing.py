@@ -190,7 +190,7 @@ def _tcp(found: Diagnosis) -> dict[str, Any] | None:
     if found.name is None:
         return None
     tried = [
-        {"address": one.address, "refused": one.refused, "failed": one.lost, "ms": _rounded(one.connect_ms)}
+        {"address": one.address, "refused": one.refused, "failed": one.lost, "ms": clock.show_ms(one.connect_ms)}
         for one in found.name.addresses
     ]
     used = next((one["ms"] for one in tried if one["address"] == found.address), None)
@@ -220,7 +220,3 @@ def _http(found: Diagnosis) -> dict[str, Any] | None:
         return None
     head = {"status": http.status, "version": http.version, "first_byte_ms": round(http.first_byte_ms, 3)}
     return {**head, "ms": round(http.total_ms, 3), "headers": dict(http.headers)}
-
-
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 3)

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from offhook import clock, ids
 from offhook.errors import Fault, Invalid
-from offhook.webhooks.delivery_store import like
+from offhook.events.globs import like
+from offhook.events.types import read_subject
 
 Verb = Literal["replay", "cancel"]
 Ended = Literal["dead", "delivered", "discarded", "any_ended"]
@@ -55,7 +56,7 @@ class Filter:
     @property
     def about(self) -> UUID | None:
         """The subject's own id."""
-        return None if self.subject is None else subject_id(self.subject, "filter.subject")
+        return None if self.subject is None else read_subject(self.subject, "filter.subject")
 
     @property
     def pattern(self) -> str | None:
@@ -99,15 +100,6 @@ class Filter:
             died_from=died_from,
             died_to=died_to,
         )
-
-
-def subject_id(text: str, param: str) -> UUID:
-    """The id of a subject as it is shown. Raises Invalid, naming the `param` that it came in."""
-    prefix: Any = text.rpartition("_")[0]
-    try:
-        return ids.read(prefix, text)
-    except ids.NotAnId:
-        raise Invalid([Fault(param, "bad_id", "This is not an id, like lead_… or call_….")]) from None
 
 
 def check(wanted: Filter) -> None:
