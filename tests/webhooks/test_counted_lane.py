@@ -19,7 +19,7 @@ async def test_an_endpoint_that_fails_opens_its_breaker_once(room: Room, receive
     before = counted("offhook_webhook_breakers_opened_total")
 
     await room.happens(6)
-    await room.drain()
+    await room.webhooks.sender.finish(room.tenant, 5)
 
     assert counted("offhook_webhook_breakers_opened_total") - before == 1
 
