@@ -55,6 +55,10 @@ class Tenant:
     workspace: UUID
     environment: Environment
 
+    def __hash__(self) -> int:
+        # Asked for several times for every delivery, and two environments of one workspace may well share it.
+        return hash(self.workspace)
+
     @property
     def word(self) -> str:
         """This tenant in the detail of a wake-up."""

@@ -3,10 +3,11 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from ipaddress import ip_address
+from typing import Any
 
 from offhook.outbound.answer import Answer, NoAnswer, Request
 from offhook.outbound.exchange import Way, exchange
@@ -30,6 +31,7 @@ _LOOK_UP_S = 5.0
 _LANES_KEPT = 10_000
 _LOOK_UPS_AT_ONCE = 64  # a hanging name server holds a thread for seconds; the neighbours need others
 
+Sending = Coroutine[Any, Any, Answer | NoAnswer]
 Resolve = Callable[[str], Awaitable[Sequence[str]]]  # a name's addresses; raises OSError when there are none to be had
 
 
@@ -48,7 +50,7 @@ class Outbound:
         self._judged = lru_cache(_LANES_KEPT)(judge_url)
         self._way_to = lru_cache(_LANES_KEPT)(self._find_way)  # judging a URL costs more than signing its body
 
-    async def post(
+    def post(
         self,
         url: str,
         body: bytes,
@@ -57,27 +59,26 @@ class Outbound:
         timeout_s: float,
         reach: Reach,
         identity: Identity | None = None,
-    ) -> Answer | NoAnswer:
-        """POST `body`, at most once."""
-        return await self.send(Request("POST", url, body, headers, timeout_s), reach, identity=identity)
+    ) -> Sending:
+        """POST `body`, at most once, when this is awaited."""
+        return self.send(Request("POST", url, body, headers, timeout_s), reach, identity=identity)
 
-    async def send(self, request: Request, reach: Reach, *, identity: Identity | None = None) -> Answer | NoAnswer:
-        """Send the request and read its answer. Raises ValueError for a header that holds a line break.
+    def send(self, request: Request, reach: Reach, *, identity: Identity | None = None) -> Sending:
+        """Send the request and read its answer, when this is awaited. Raises ValueError for a header that holds a line break.
 
         With an `identity`, only by HTTPS, and on connections that nobody else uses.
         """
+        # No coroutine around another: this is the hot path.
         watch = Stopwatch()
         if identity is not None:
-            return await self._send_as(identity, request, reach, watch)
+            return self._send_as(identity, request, reach, watch)
         way = self._way_to(request.url, reach)
-        if isinstance(way, UrlRefused):
-            return NoAnswer("refused_url", way.why, watch.reading())
-        return await exchange(way, request, watch)
+        return _refused(way, watch) if isinstance(way, UrlRefused) else exchange(way, request, watch)
 
     async def _send_as(self, identity: Identity, request: Request, reach: Reach, watch: Stopwatch) -> Answer | NoAnswer:
         fine = self._judged(request.url, reach)
         if isinstance(fine, UrlRefused):
-            return NoAnswer("refused_url", fine.why, watch.reading())
+            return await _refused(fine, watch)
         if fine.plain:
             return NoAnswer("refused_url", "a client certificate or a CA of its own needs https://", watch.reading())
         try:
@@ -134,3 +135,7 @@ class Outbound:
         ask = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         return [str(where[0]) for *_, where in found]
+
+
+async def _refused(why: UrlRefused, watch: Stopwatch) -> NoAnswer:
+    return NoAnswer("refused_url", why.why, watch.reading())

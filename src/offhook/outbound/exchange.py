@@ -1,7 +1,7 @@
 """One request on its way: written, sent on a connection of its lane, answered or lost."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from time import perf_counter
 
 from yarl import URL
@@ -12,7 +12,9 @@ from offhook.outbound.stopwatch import Stopwatch
 from offhook.outbound.wire import Broken
 
 _BODIED = frozenset({"POST", "PUT", "PATCH"})
-_DEFAULTS = {"user-agent": "Offhook", "accept": "*/*", "accept-encoding": "identity"}
+_DEFAULTS = (("user-agent", "Offhook"), ("accept", "*/*"), ("accept-encoding", "identity"))
+_LENGTH = "\0"
+"""Stands for the length of the body; no header holds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +36,26 @@ class Way:
 
     def message(self, request: Request) -> bytes:
         """The request as it is sent. Raises ValueError for a header that holds a line break."""
+        headers, body = request.headers, request.body
         path = self.url.raw_path_qs if request.path is None else request.path
-        lines = [f"{request.method} {path} HTTP/1.1", f"Host: {self.named}"]
-        lines += [f"{name}: {value}" for name, value in _completed(request).items()]
-        head = "\r\n".join(lines)
-        if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+        usual = _usual(tuple(headers), request.method in _BODIED, bool(body))
+        given = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if given.count("\n") != len(headers) or given.count("\r") != len(headers) or "\0" in given:
             raise ValueError("a header must not hold a line break")
-        return head.encode() + b"\r\n\r\n" + request.body
+        head = f"{request.method} {path} HTTP/1.1\r\nHost: {self.named}\r\n{usual}{given}"
+        return (head.replace(_LENGTH, str(len(body)), 1) + "\r\n").encode() + body
 
 
-def _completed(request: Request) -> Mapping[str, str]:
-    """The headers, with those that every request bears."""
-    named = {name.lower() for name in request.headers}
-    headers = {name: value for name, value in _DEFAULTS.items() if name not in named}
-    headers.update(request.headers)
-    if request.body and "content-type" not in named:
-        headers["content-type"] = "application/octet-stream"
-    if (request.body or request.method in _BODIED) and "content-length" not in named:
-        headers["content-length"] = str(len(request.body))
-    return headers
+@lru_cache(1024)
+def _usual(given: tuple[str, ...], is_bodied: bool, has_body: bool) -> str:
+    """The headers that every request bears, but for those that are given."""
+    named = {name.lower() for name in given}
+    headers = [*_DEFAULTS]
+    if has_body:
+        headers.append(("content-type", "application/octet-stream"))
+    if has_body or is_bodied:
+        headers.append(("content-length", _LENGTH))
+    return "".join(f"{name}: {value}\r\n" for name, value in headers if name not in named)
 
 
 async def exchange(way: Way, request: Request, watch: Stopwatch) -> Answer | NoAnswer:

@@ -79,24 +79,21 @@ class Post:
         An endpoint whose access token is not to be had is as much out of reach as one that does not answer: that is a try,
         and its breaker counts it, lest every fresh delivery burn one.
         """
-        try:
-            return await self._carry(parcels)
-        except Unavailable:  # the database, which says nothing about the endpoint
-            return _unsent(parcels, Left())
-
-    async def _carry(self, parcels: Sequence[Parcel]) -> Carried:
         first = parcels[0]
         book = self._directory.known(first.tenant)
         endpoint = book.endpoints.get(first.endpoint) if book else None
-        if endpoint is None and (endpoint := await self._directory.endpoint(first.tenant, first.endpoint)) is None:
-            return _unsent(parcels, Closed("endpoint_deleted"))
-        if self._is_unfit(parcels, endpoint):
+        try:
+            if endpoint is None and (endpoint := await self._directory.endpoint(first.tenant, first.endpoint)) is None:
+                return _unsent(parcels, Closed("endpoint_deleted"))
+            if self._is_unfit(parcels, endpoint):
+                return _unsent(parcels, Left())
+            # Several that are not yet bound were taken together before their endpoint wanted no batches any more.
+            batches = first.joins and (endpoint.settings.batch is not None or len(parcels) > 1)
+            if not batches and not isinstance(endpoint.proofs.credentials, ClientCredentials):
+                return await self._send(parcels, endpoint, None)
+            return await self._prepared(parcels, endpoint, batches=batches)
+        except Unavailable:  # the database, which says nothing about the endpoint
             return _unsent(parcels, Left())
-        # Several that are not yet bound were taken together before their endpoint wanted no batches any more.
-        batches = first.joins and (endpoint.settings.batch is not None or len(parcels) > 1)
-        if not batches and not isinstance(endpoint.proofs.credentials, ClientCredentials):
-            return await self._send(parcels, endpoint, None)
-        return await self._prepared(parcels, endpoint, batches=batches)
 
     def _is_unfit(self, parcels: Sequence[Parcel], endpoint: Endpoint) -> bool:
         """Whether they may not be sent now."""
