@@ -50,7 +50,7 @@ async def test_a_list_of_alerts_looks_for_trouble_once(on_call: OnCall, monkeypa
         await on_call.alert(MAIL)
     looks: list[Any] = []
 
-    async def open_ones(tx: Any, endpoints: Any = None) -> list[Any]:
+    async def open_ones(tx: Any, endpoints: Any = None, **_: Any) -> list[Any]:
         looks.append(endpoints)
         return []
 
