@@ -142,10 +142,13 @@ class Sender:
         """Send everything that is due for this tenant, until all results are written; whether there was anything."""
         await self._discards.clear(tenant)
         anything = False
-        while (await self._claim(tenant)).parcels or self._open[tenant]:
+        while True:
+            # What is under way before a look may end while it lasts, and be due again unseen.
+            was_open = self._open[tenant] > 0
+            if not ((await self._claim(tenant)).parcels or was_open or self._open[tenant]):
+                return anything
             anything = True
             await self._until(lambda: not self._open[tenant])
-        return anything
 
     async def work(self, tenant: Tenant) -> bool:
         """Claim and send what is due for this tenant; whether there was anything."""
