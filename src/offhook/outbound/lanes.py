@@ -130,7 +130,8 @@ class Lane:
             raise Broken("tls", "no trusted TLS connection: the certificate or the protocol was not accepted") from None
         except OSError:
             raise Broken("connect_refused", "the receiver did not accept the connection") from None
-        self._wires.add(wire)
+        if not wire.is_over:  # the receiver may have hung up by now
+            self._wires.add(wire)
         return wire
 
     def _sweep(self) -> None:
