@@ -1,7 +1,9 @@
 """What one claim leases: never more than a statement can carry, some for every tenant, by no clock of this machine."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from offhook import ids
 from offhook.db import Tenant
 from offhook.webhooks import post
 from offhook.webhooks.claim_store import Waiting
-from offhook.webhooks.claims import AT_ONCE, shared
+from offhook.webhooks.claims import AT_ONCE, Claim, shared
 from offhook.webhooks.queues import Room as Space
 
 spaces = st.builds(Space, st.integers(0, 32), st.integers(0, 1000), st.just(False))
@@ -88,3 +90,27 @@ async def test_a_machine_whose_clock_is_wrong_sends_all_the_same(
     await worker.drain()
 
     assert len(receiver.received) == 3
+
+
+async def test_a_stop_that_meets_a_claim_leaves_nothing_leased(
+    worker: Room, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await worker.endpoint(receiver.url)
+    await worker.happens(3)
+    claims, claimed, stopped = worker.webhooks.sender._claims, asyncio.Event(), asyncio.Event()
+    claim = claims.claim
+
+    async def met(*asked: Any, **more: Any) -> Claim:
+        found = await claim(*asked, **more)
+        claimed.set()
+        await stopped.wait()
+        return found
+
+    monkeypatch.setattr(claims, "claim", met)
+    loop = asyncio.create_task(worker.webhooks.sender.run())
+    await asyncio.wait_for(claimed.wait(), 10)
+    loop.cancel()
+    asyncio.get_running_loop().call_soon(stopped.set)
+    await asyncio.gather(loop, return_exceptions=True)
+
+    assert await worker.row("select count(leased_until) from due") == (0,)

@@ -8,11 +8,11 @@ by whoever claims them first.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
-from typing import LiteralString, TypeVar
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -128,7 +128,7 @@ class Sender:
                 try:
                     self._queues.tidy()
                     await self._share()
-                    claim = await self._claim(None)
+                    claim = await _to_its_end(self._claim(None))
                 except Unavailable as failure:
                     get("webhooks").warning("look_put_off", why=failure.code)
                     await self._sleep()
@@ -315,6 +315,16 @@ class Sender:
 def _runs(some: Iterable[T]) -> Iterator[tuple[T, int]]:
     """Each with how often it comes in a row: the same mostly come together, and to look one up costs more than to count."""
     return ((one, sum(1 for _ in row)) for one, row in groupby(some))
+
+
+async def _to_its_end(claiming: Coroutine[Any, Any, Claim]) -> Claim:
+    """Cut off by a stop, a claim would leave its rows to the end of their lease; so the stop waits for it."""
+    task = asyncio.create_task(claiming)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _later(seconds: float, act: Callable[[], None]) -> None:
