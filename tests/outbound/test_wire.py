@@ -115,8 +115,11 @@ async def test_a_connection_kept_for_one_reach_never_serves_another(outbound: Ou
 
 async def test_posts_to_one_receiver_share_a_connection(outbound: Outbound) -> None:
     async with receiving(answering(OK)) as receiver:
-        for _ in range(3):
-            await post(outbound, receiver.url)
+        first, *later = [(await post(outbound, receiver.url)).timing_ms for _ in range(3)]
+
+    assert first.connect > 0
+    assert {(one.dns, one.connect, one.tls) for one in later} == {(0.0, 0.0, 0.0)}
+    assert (first.dns, first.tls) == (0.0, 0.0)  # an address in the URL, and plain HTTP
 
     assert (receiver.connections, len(receiver.requests)) == (1, 3)
 

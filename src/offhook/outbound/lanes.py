@@ -72,7 +72,8 @@ class Lane:
             async with asyncio.timeout(within_s):
                 addresses = await self._judged(host, watch)
                 sock = await self._connected(addresses, port, within_s)
-                watch.shaking = perf_counter()
+                if self._trust is not None:
+                    watch.shaking = perf_counter()
                 wire = await self._shaken(sock, host)
                 watch.opened = perf_counter()
                 return wire
